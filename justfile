@@ -166,6 +166,48 @@ local-programs:
     {{local_build}} --locked -p ees-test-aws -p ees-lambda -p ees \
         --bin deploy_local --bin deploy_own_local --bin bootstrap --bin ees --features dynamodb,sns,sigv4
 
+# Compiled with this, a program names no folder of this machine: so the same sources make the same bytes elsewhere. Where
+# several match, rustc takes the last.
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+cargo_home := env("CARGO_HOME", home_directory() / ".cargo")
+no_paths := "--remap-path-prefix=" + justfile_directory() + "=/ees --remap-path-prefix=" + target + "=/ees/target --remap-path-prefix=" + cargo_home + "=/cargo"
+
+[private]
+names-no-paths program:
+    @for path in {{quote(justfile_directory())}} {{quote(target)}} {{quote(cargo_home)}}; do \
+        ! grep -qaF -- "$path" {{quote(program)}} || echo "warning: {{program}} names $path: elsewhere its bytes would be others" >&2; \
+    done
+
+[private]
+rust-target triple:
+    @! command -v rustup >/dev/null || rustup target list --installed | grep -qx {{triple}} || rustup target add {{triple}} || \
+        { echo "error: Rust's standard library for {{triple}} is missing, and rustup can't fetch it" >&2; exit 1; }
+
+# The program is static, so the image has no base that could change, and needs no daemon to be built. Load it with `podman load
+# --input FILE`, `docker load --input FILE` (25 or later) or `skopeo copy oci-archive:FILE docker://REGISTRY/ees:VERSION`.
+# Builds the container image of the server, for x86_64 or arm64.
+image architecture="x86_64": tools-aws
+    #!/usr/bin/env bash
+    set -euo pipefail
+    fail() { echo "error: $1" >&2; exit 1; }
+    case {{quote(architecture)}} in
+        arm64) triple=aarch64-unknown-linux-musl platform=arm64 ;;
+        x86_64) triple=x86_64-unknown-linux-musl platform=amd64 ;;
+        *) fail "arm64 or x86_64, not "{{quote(architecture)}} ;;
+    esac
+    tools=$PWD/target/aws-tools/bin
+    $tools/pip install --quiet cargo-zigbuild==0.24.1 ziglang==0.17.1 certifi==2026.10.19.post1 ||
+        fail "cargo-zigbuild and ziglang (the linker) and certifi (the certificates) can't be installed from PyPI"
+    just rust-target $triple
+    export CARGO_INCREMENTAL=0 RUSTFLAGS={{quote(no_paths)}}
+    PATH="$tools:$PATH" cargo zigbuild --release --locked --target $triple -p ees --features postgres,tls,dynamodb,sns,sigv4
+    built={{quote(target)}}/$triple/release/ees
+    just names-no-paths $built
+    mkdir -p target/image
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+    certificates=$($tools/python -c 'import certifi; print(certifi.where())')
+    python3 deploy/image.py $built "$certificates" $platform "$version" target/image/ees-{{architecture}}.tar
+
 # It is what the CDK and Terraform deploy. The same sources make the same bytes, with the same compiler and zlib: no paths of
 # this machine and no times are in them. Both architectures can be built anywhere: the linker comes with cargo-lambda.
 # Builds the zip that the functions run, for arm64 or x86_64.
@@ -180,17 +222,11 @@ lambda-zip architecture="arm64": tools-aws
     esac
     [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2 ||
         fail "cargo-lambda can't be installed from PyPI: it brings the linker for Lambda's Linux"
-    if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx $triple; then
-        rustup target add $triple || fail "Rust's standard library for $triple is missing, and rustup can't fetch it"
-    fi
-    # Where several match, rustc takes the last.
-    export CARGO_INCREMENTAL=0 RUSTFLAGS="--remap-path-prefix=$PWD=/ees \
-        --remap-path-prefix=${CARGO_TARGET_DIR:-$PWD/target}=/ees/target --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+    just rust-target $triple
+    export CARGO_INCREMENTAL=0 RUSTFLAGS={{quote(no_paths)}}
     PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked $target -p ees-lambda --bin bootstrap --lambda-dir target/lambda/{{architecture}}
     built=target/lambda/{{architecture}}/bootstrap/bootstrap
-    for path in "$PWD" "${CARGO_TARGET_DIR:-$PWD}" "${CARGO_HOME:-$HOME/.cargo}"; do
-        if grep -qaF -- "$path" $built; then echo "warning: $built names $path: elsewhere its bytes would be others" >&2; fi
-    done
+    just names-no-paths $built
     python3 - $built target/lambda/ees-lambda-{{architecture}}.zip <<'ZIP'
     import hashlib, sys, zipfile
     binary = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use backon::Retryable;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use futures::future::try_join_all;
 
 use super::item::{
     self, CHECKPOINT, EPOCH, Item, KEY, item_of, number, text, to_number, to_number_if, to_text,
@@ -132,17 +133,9 @@ impl Transaction for Tx {
                 continue;
             }
             let id = model.with_partition(key.strip_prefix(WORKER).unwrap_or_default().parse()?);
-            let state = match locked {
-                false => to_state(&item)?,
-                // Gone meanwhile: the row of the whole has moved as well, and the commit fails.
-                true => match self.fence_off(&id).await? {
-                    Some(state) => state,
-                    None => continue,
-                },
-            };
-            rows.push(PartitionRow { id, owner: None, state });
+            rows.push(PartitionRow { id, owner: None, state: to_state(&item)? });
         }
-        Ok(rows)
+        if locked { self.fence_off(rows).await } else { Ok(rows) }
     }
 
     async fn add_partition(
@@ -185,18 +178,26 @@ impl Transaction for Tx {
 }
 
 impl Tx {
-    /// Raises the epoch of a row. Returns the row as it is then; if another one comes first, the commit fails.
-    async fn fence_off(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        let (home, key) = row_of(model);
+    /// Raises the epochs of rows. Returns the rows as they are then; if another change comes first, the commit fails. All at
+    /// once: one after the other, the workers of the first would overtake this before the last has its turn.
+    async fn fence_off(&mut self, rows: Vec<PartitionRow>) -> Result<Vec<PartitionRow>, BoxError> {
         // What was expected first stays so: what somebody else has changed since must not get lost.
-        if self.is_staged(&home, &key) || self.expected_of(&home, &key).is_some() {
-            return self.load(model).await;
+        let is_known = |row: &PartitionRow| {
+            let (home, key) = row_of(&row.id);
+            self.is_staged(&home, &key) || self.expected_of(&home, &key).is_some()
+        };
+        let (mut locked, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_known);
+        let raised = try_join_all(others.iter().map(|row| self.database.fence_off(&row.id))).await?;
+        for (row, item) in others.into_iter().zip(raised) {
+            // Gone meanwhile: the row of the whole has moved as well, and the commit fails.
+            let Some(item) = item else { continue };
+            let state = to_state(&item)?;
+            let (home, key) = row_of(&row.id);
+            self.expect(&home, &key, Condition::HasEpoch(state.position.epoch));
+            locked.push(PartitionRow { state, ..row });
         }
-        let found = self.database.fence_off(model).await?.as_ref().map(to_state).transpose()?;
-        if let Some(found) = &found {
-            self.expect(&home, &key, Condition::HasEpoch(found.position.epoch));
-        }
-        Ok(found)
+        locked.sort_by_cached_key(|row| row_of(&row.id));
+        Ok(locked)
     }
 }
 

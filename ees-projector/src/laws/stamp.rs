@@ -168,6 +168,7 @@ macro_rules! database_laws {
             }
             sweeping {
                 old_entries_of_the_audit_go_a_bounded_number_at_a_time
+                a_worker_forgets_the_audit_during_a_pause
                 a_worker_forgets_the_audit_in_time
             }
             timers {

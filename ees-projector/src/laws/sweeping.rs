@@ -27,6 +27,13 @@ async fn reasons<S: Subject>(subject: &Arc<S>, name: &str) -> Vec<String> {
     entries.into_iter().map(|entry| entry.reason).collect()
 }
 
+/// Waits until no entry is left.
+async fn none_left<S: Subject>(subject: &Arc<S>, name: &str) {
+    while !reasons(subject, name).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Old entries of the audit are swept oldest first, at most the limit at a time, and only those of this
 /// projection.
 pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<S: Subject>() {
@@ -62,11 +69,20 @@ pub async fn a_worker_forgets_the_audit_in_time<S: Subject>() {
     let short =
         Settings { keep_audit: Duration::ZERO, poll_interval: Duration::from_millis(10), ..settings() };
     let forgets = start(&log, &subject, &journal, short);
-    let gone = async {
-        while !reasons(&subject, "journal").await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(LONG, gone).await.unwrap();
+    tokio::time::timeout(LONG, none_left(&subject, "journal")).await.unwrap();
     forgets.running.shut_down().await;
+}
+
+/// A worker sweeps the audit also while its projection is paused.
+pub async fn a_worker_forgets_the_audit_during_a_pause<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    let short =
+        Settings { keep_audit: Duration::ZERO, poll_interval: Duration::from_millis(10), ..settings() };
+    let pauses = start(&log, &subject, &journal, settings());
+    pauses.handle().pause("journal", "for months").await.unwrap();
+    pauses.running.shut_down().await;
+    assert_eq!(reasons(&subject, "journal").await, ["for months"]);
+    let paused = start(&log, &subject, &journal, short);
+    tokio::time::timeout(LONG, none_left(&subject, "journal")).await.unwrap();
+    paused.running.shut_down().await;
 }

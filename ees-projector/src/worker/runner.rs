@@ -124,7 +124,12 @@ impl<D: Database> Runner<D> {
             let pause = match stepped {
                 Ok(Stepped::Split(split)) => self.until_next_look_at(split).min(wait),
                 // An operator may resume, rebuild or discard it through another process.
-                Ok(Stepped::Paused | Stepped::Elsewhere) => self.until_next_look().min(wait),
+                Ok(Stepped::Elsewhere) => self.until_next_look().min(wait),
+                Ok(Stepped::Paused) => {
+                    // A pause may last for months, and the first partition deletes for all.
+                    self.sweep_if_due().await;
+                    self.until_next_look().min(wait)
+                }
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     self.sweep_if_due().await;

@@ -119,6 +119,8 @@ pub(crate) fn check_swap(
     match (back, was_live) {
         (true, false) => Err(OperateError::NeverLive),
         (false, true) => Err(OperateError::WasLive),
+        // No force helps: as the live read model it would stand at no checkpoint.
+        _ if force && standby.segment.is_some() => Err(reads_segments()),
         _ if force => Ok(()),
         _ if is_anything_parked => Err(OperateError::StandbyParked),
         _ if standby.rebuild_until.is_some() => Err(OperateError::StillBuilding),
@@ -267,6 +269,8 @@ mod tests {
             (building(None), false, false, true, Err(OperateError::StandbyParked)),
             (building(Some(9)), false, false, false, Err(OperateError::StillBuilding)),
             (building(Some(9)), false, true, true, Ok(())),
+            (building(Some(9)).by_segments(), false, false, false, Err(OperateError::StillBuilding)),
+            (building(Some(9)).by_segments(), false, true, false, Err(reads_segments())),
             (following.clone(), true, false, false, Ok(())),
             (following, false, true, false, Err(OperateError::WasLive)),
         ];
