@@ -97,6 +97,17 @@ trace-cost:
 bench-short:
     cargo bench --locked --profile dev --workspace --bench dynamodb --bench embedded --bench postgres -- --short
 
+# Compares what hot paths cost, in instructions, with the figures of the repository: also on a busy machine.
+instructions: (count-instructions "check")
+
+# Writes what hot paths cost, after an intended change.
+instructions-accept: (count-instructions "accept")
+
+[private]
+count-instructions action:
+    @command -v valgrind >/dev/null || { echo "error: valgrind is missing: install it" >&2; exit 1; }
+    cargo run --quiet --locked --profile instructions -p ees-test-instructions -- {{action}}
+
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test end_to_end -- --nocapture file_history
