@@ -20,6 +20,7 @@
 //! checkpoints, in one transaction.
 
 mod adopt;
+mod attempt;
 mod by_type;
 mod calls;
 mod ceiling;
@@ -37,6 +38,7 @@ mod identity;
 mod indexer;
 mod item;
 mod keys;
+mod known;
 mod log;
 mod mend;
 mod migrate;
@@ -46,6 +48,7 @@ mod options;
 mod order;
 mod place;
 mod plan;
+mod prefix;
 mod queue;
 mod reader;
 mod scan;
