@@ -43,6 +43,8 @@ mod log;
 mod mend;
 mod migrate;
 mod misplaced;
+#[cfg(test)]
+mod models;
 mod moved;
 mod options;
 mod order;
