@@ -19,7 +19,7 @@ pub(crate) fn is_large() -> bool {
 
 /// Visits every state. Panics with the way to one where something fails, if what shall be possible is not, or if
 /// there are fewer states than that: then the model explores less than it seems.
-pub(crate) fn holds<M>(model: M, states_min: usize)
+pub(crate) fn holds<M>(model: &M, states_min: usize)
 where
     M: Model + Clone + Debug + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
@@ -35,7 +35,7 @@ where
 }
 
 /// Panics unless this property fails.
-pub(crate) fn is_found<M>(model: M, property: &'static str)
+pub(crate) fn is_found<M>(model: &M, property: &'static str)
 where
     M: Model + Clone + Debug + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,

@@ -54,8 +54,9 @@ impl Commits {
     pub(super) fn known(&self, state: &State, client: Client, seen: usize) -> Option<Result<Committed>> {
         let commit = &self.commits[client];
         let key = commit.idempotency_key.as_ref()?;
-        let items = state.stored[..seen].iter().enumerate().map(|(number, stored)| self.item(number, stored));
-        let last = items.filter(|item| has_key(item, commit, key)).last()?;
+        let mut items =
+            state.stored[..seen].iter().enumerate().map(|(number, stored)| self.item(number, stored));
+        let last = items.rfind(|item| has_key(item, commit, key))?;
         counts(&last, Self::now(state.is_late)).then(|| self.answered(&last, client))
     }
 

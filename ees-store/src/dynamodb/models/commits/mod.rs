@@ -125,8 +125,8 @@ impl Model for Commits {
                 actions.extend((0..=end).map(|known| Action::Send { client, known: Some(known) }));
                 actions.push(Action::Send { client, known: None });
             }
-            for attempt in 0..attempts.len() {
-                match attempts[attempt] {
+            for (attempt, doing) in attempts.iter().enumerate() {
+                match doing {
                     Attempt::Over => continue,
                     Attempt::Writing { .. } => actions.push(Action::WriteUnheard { client, attempt }),
                     Attempt::LookingUp { .. } | Attempt::LookingUpAgain

@@ -135,14 +135,13 @@ impl Order {
                 let reads = read(state, &mut waiting[..length].iter().copied());
                 self.judge(state, by, waiting, Of::Batch { length }, reads, Vec::new());
             }
-            Doing::Judging { waiting, of, mut reads, found, is_settled: false } => {
+            Doing::Judging { waiting, of, reads, found, is_settled: false } => {
                 state.indexers[by].counter = Some(state.counter);
                 let place = self.checkpoint(reads[0].1?);
                 if wrong(Placing::At(place), self.counter(state.counter)).is_none() {
                     self.judge(state, by, waiting, of, reads, found);
                 } else if self.has(Mutation::PlainReadDecidesWhatIsWrong) {
                     state.indexers[by].has_set_aside = true;
-                    reads.clear();
                     state.indexers[by].doing = Doing::Nothing;
                 } else {
                     state.indexers[by].doing = Doing::Judging { waiting, of, reads, found, is_settled: true };

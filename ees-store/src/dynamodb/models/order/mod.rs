@@ -214,6 +214,7 @@ impl Model for Order {
             Action::BeginRead { to, first_place_first } => self.begin_read(&mut next, to, first_place_first),
             Action::Answer { range, is_cut } => self.answer(&mut next, range, is_cut)?,
         }
+        next.sort_indexers();
         Some(next)
     }
 

@@ -19,9 +19,21 @@ pub(super) struct State {
     pub(super) late_requests: Vec<Request>,
     /// By changeset, whether the global index shows it.
     pub(super) shown: Vec<bool>,
+    /// It makes no difference which of them does what: so they are kept sorted.
     pub(super) indexers: Vec<Indexer>,
     pub(super) reader: Reader,
     pub(super) happened: Happened,
+}
+
+impl State {
+    pub(super) fn sort_indexers(&mut self) {
+        let mut order: Vec<_> = (0..self.indexers.len()).collect();
+        order.sort_by(|one, other| self.indexers[*one].cmp(&self.indexers[*other]));
+        if let Some(Transaction { by: Some(by), .. }) = &mut self.under_way {
+            *by = order.iter().position(|at| at == by).unwrap();
+        }
+        self.indexers = order.into_iter().map(|at| self.indexers[at].clone()).collect();
+    }
 }
 
 /// What is remembered of the last step only, to tell that it is possible.
@@ -53,7 +65,7 @@ pub(super) struct Transaction {
     pub(super) by: Option<usize>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Indexer {
     pub(super) counter: Option<Place>,
     /// By stream, the last changeset that is known to have its place.
@@ -63,7 +75,7 @@ pub(super) struct Indexer {
 }
 
 /// What an indexer is about to do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Doing {
     Nothing,
     /// It reads the predecessors of its batch.
@@ -109,7 +121,7 @@ pub(super) enum Doing {
 }
 
 /// What was read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Of {
     Predecessors,
     Stream { later: Vec<Read> },
