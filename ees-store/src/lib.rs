@@ -90,6 +90,8 @@ mod key_ages;
 mod key_check;
 mod lenient_numbers;
 mod log;
+#[cfg(test)]
+mod models;
 pub mod pages;
 pub mod publish;
 mod quarantine;

@@ -67,8 +67,12 @@ pub(super) fn reasons(error: &SdkError<TransactWriteItemsError>) -> &Reasons {
 /// While something else is, that is no verdict: the transaction that has changed the one item may be about to
 /// change the other one too, and be an earlier attempt at this very one.
 pub(super) fn refused(error: &SdkError<TransactWriteItemsError>) -> Option<&Reasons> {
-    let reasons = reasons(error);
-    (reasons.iter().any(is_condition) && !reasons.iter().any(is_contention)).then_some(reasons)
+    Some(reasons(error)).filter(|reasons| is_refusal(reasons))
+}
+
+/// The same, of reasons.
+pub(super) fn is_refusal(reasons: &Reasons) -> bool {
+    reasons.iter().any(is_condition) && !reasons.iter().any(is_contention)
 }
 
 /// Whether a cancelled transaction may end otherwise when it is tried again as it is.

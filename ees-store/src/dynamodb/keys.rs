@@ -157,7 +157,7 @@ pub(super) fn answer(marker: &Item, commit: &Commit) -> Result<Committed> {
 }
 
 /// The answer to a commit whose key this changeset has.
-fn answer_of_changeset(changeset: &Item, commit: &Commit) -> Result<Committed> {
+pub(super) fn answer_of_changeset(changeset: &Item, commit: &Commit) -> Result<Committed> {
     let is = |name, text: &str| item::to_text(changeset, name).is_ok_and(|stored| stored == text);
     let is_same = is(EVENTS, commit.events.as_stored()) && is(METADATA, commit.metadata().as_str());
     stored(item::to_number(changeset, CHANGESET_ID)?, is_same)
@@ -170,8 +170,13 @@ fn stored(as_changeset: u64, is_same: bool) -> Result<Committed> {
     Ok(Committed { changeset_id: ChangesetId::new(as_changeset), checkpoint: None })
 }
 
-fn has_key(changeset: &Item, commit: &Commit, key: &IdempotencyKey) -> bool {
+pub(super) fn has_key(changeset: &Item, commit: &Commit, key: &IdempotencyKey) -> bool {
     attribute(changeset, KEY_DIGEST).is_some_and(|digest| digest == key.digest(&commit.stream_id))
+}
+
+/// Whether the key of a changeset counts at this time.
+pub(super) fn counts(changeset: &Item, now: Timestamp) -> bool {
+    item::to_number(changeset, KEY_EXPIRES_AT).unwrap_or(u64::MAX) > seconds(now)
 }
 
 /// The answer to a commit whose key is known now.
@@ -185,8 +190,7 @@ async fn known(
     // An expired key may be that of a later commit again. The last one counts.
     if let Some(last) = last_with(table, index, commit, key).await? {
         let changeset = table.get(item::key(commit.stream_id.as_str(), last)).await?.unwrap_or_default();
-        let expires_at = item::to_number(&changeset, KEY_EXPIRES_AT).unwrap_or(u64::MAX);
-        if has_key(&changeset, commit, key) && expires_at > seconds(table.clock.now()) {
+        if has_key(&changeset, commit, key) && counts(&changeset, table.clock.now()) {
             return answer_of_changeset(&changeset, commit).map(Some);
         }
     }

@@ -13,6 +13,7 @@ use super::holes::Holes;
 use super::item::{self, Item};
 use super::order::{self, Ask};
 use super::place::{PAGE_LENGTH, page_of};
+use super::prefix::{Lies, Prefix};
 use super::table::Table;
 use crate::filter::Matcher;
 use crate::{Checkpoint, LogEntry, LogPage, LogQuery, Result};
@@ -72,8 +73,8 @@ impl Reader<'_> {
         };
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();
-        while found.next < head.checkpoint && !found.is_full() {
-            let before = found.next;
+        while found.next() < head.checkpoint && !found.is_full() {
+            let before = found.next();
             let to = before.plus(order::places_within(self.table, found.room_bytes()));
             let to = to.min(found.part_end()).min(head.checkpoint);
             // Entries are late at the end of the log; elsewhere only after that has been seen.
@@ -84,12 +85,12 @@ impl Reader<'_> {
                     break;
                 }
             }
-            let is_late = !found.is_full() && (found.next < part.until || found.next == before);
-            if is_late && !late.pause(found.next > before).await {
+            let is_late = !found.is_full() && (found.next() < part.until || found.next() == before);
+            if is_late && !late.pause(found.next() > before).await {
                 break;
             }
         }
-        Ok(LogPage::new(query.from, found.changesets, found.next, head))
+        Ok(LogPage::new(query.from, found.changesets, found.prefix.next(), head))
     }
 }
 
@@ -124,9 +125,8 @@ impl Late {
 struct Found<'a> {
     query: &'a LogQuery,
     filter: Matcher<'a>,
-    holes: &'a Holes,
+    prefix: Prefix<'a>,
     changesets: Vec<LogEntry>,
-    next: Checkpoint,
     bytes: usize,
     seen: usize,
     seen_bytes: usize,
@@ -136,14 +136,12 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn new(query: &'a LogQuery, holes: &'a Holes) -> Self {
-        let next = holes.skip(query.from);
         let filter = query.filter.matcher();
         Self {
             query,
             filter,
-            holes,
+            prefix: Prefix::new(query.from, holes),
             changesets: Vec::new(),
-            next,
             bytes: 0,
             seen: 0,
             seen_bytes: 0,
@@ -152,15 +150,19 @@ impl<'a> Found<'a> {
         }
     }
 
+    fn next(&self) -> Checkpoint {
+        self.prefix.next()
+    }
+
     /// Where the next call of the index ends at the latest: with the page, or with as many as are wanted.
     fn part_end(&self) -> Checkpoint {
-        let end_of_page = (page_of(self.next).0 + 1) * PAGE_LENGTH;
+        let end_of_page = (page_of(self.next()).0 + 1) * PAGE_LENGTH;
         let wanted = if self.query.filter.is_all() {
             self.query.limit.max(1).saturating_sub(self.changesets.len())
         } else {
             SCAN_MAX
         };
-        self.next.plus(wanted as u64).min(Checkpoint::new(end_of_page))
+        self.next().plus(wanted as u64).min(Checkpoint::new(end_of_page))
     }
 
     /// How many bytes are looked at yet, at most.
@@ -189,14 +191,11 @@ impl<'a> Found<'a> {
     /// indexer of another system, left running, gave it one: no changeset will ever have that.
     fn pass_over(&mut self, place: Checkpoint, item: &Item) -> bool {
         let is_counter = item::to_text(item, item::STREAM_ID).is_ok_and(|id| id == counter::STREAM_ID);
-        if is_counter || place < self.next {
-            return true;
+        let lies = self.prefix.lies(place);
+        if !is_counter && lies == Lies::Next {
+            self.prefix.advance();
         }
-        let is_next = place == self.next;
-        if is_next {
-            self.next = self.holes.skip(place.next());
-        }
-        is_next
+        is_counter || lies != Lies::BehindAGap
     }
 
     /// Takes what comes next; `false` when it does not, or does not fit.
@@ -204,8 +203,10 @@ impl<'a> Found<'a> {
         if item::is_reserved(item) {
             return Ok(self.pass_over(place, item));
         }
-        if place != self.next {
-            return Ok(place < self.next);
+        match self.prefix.lies(place) {
+            Lies::Before => return Ok(true),
+            Lies::BehindAGap => return Ok(false),
+            Lies::Next => {}
         }
         let indexed = item::to_indexed(item, place)?;
         if self.filter.accepts(&indexed) {
@@ -217,12 +218,11 @@ impl<'a> Found<'a> {
             }
             self.bytes = bytes;
             self.seen_bytes += indexed.size_bytes();
-            self.next = self.holes.skip(indexed.checkpoint.next());
             self.changesets.push(indexed);
         } else {
             self.seen_bytes += indexed.size_bytes();
-            self.next = self.holes.skip(indexed.checkpoint.next());
         }
+        self.prefix.advance();
         self.seen += 1;
         Ok(true)
     }
@@ -259,7 +259,7 @@ mod tests {
             found.started = Instant::now().checked_sub(SCAN_TIME_MAX).unwrap();
             assert!(!found.is_full(), "each read makes some progress");
             assert!(found.take(Checkpoint::START, &stored(0)).unwrap());
-            assert_eq!((found.is_full(), found.next), (ends, Checkpoint::new(1)));
+            assert_eq!((found.is_full(), found.next()), (ends, Checkpoint::new(1)));
         }
     }
 }

@@ -86,29 +86,38 @@ pub(super) async fn misplacement(
     known: &mut Option<Counter>,
     found: &Item,
 ) -> Result<Option<Misplacement>> {
-    let is_given = |known: &Option<Counter>, place| known.is_some_and(|counter| place < counter.next());
-    match placing(found, table.format) {
+    let placing_of = |found: &Item| placing(found, table.format);
+    match placing_of(found) {
         Placing::Missing => return Ok(None),
         Placing::Malformed => return Ok(Some(Misplacement::Malformed)),
-        Placing::At(place) if is_given(known, place) => return Ok(None),
-        Placing::At(place) => {
-            *known = Some(counter::look(table).await?);
-            if is_given(known, place) {
-                return Ok(None);
-            }
-        }
+        Placing::At(_) => {}
+    }
+    let is_given = |counter: Counter| wrong(placing_of(found), counter).is_none();
+    if known.is_some_and(is_given) {
+        return Ok(None);
+    }
+    let counter = counter::look(table).await?;
+    *known = Some(counter);
+    if is_given(counter) {
+        return Ok(None);
     }
     // A plain read may see the changesets of a transaction before its counter.
     let key = item::key(item::to_text(found, STREAM_ID)?, item::to_number(found, CHANGESET_ID)?);
     let (counter, found) = together(table, key).await?;
     *known = Some(counter);
-    Ok(match found.as_ref().map(|found| placing(found, table.format)) {
-        Some(Placing::At(checkpoint)) if checkpoint >= counter.next() => {
+    Ok(found.as_ref().and_then(|found| wrong(placing_of(found), counter)))
+}
+
+/// What is wrong with a place, if the counter was where it was read at the same moment. A counter from another moment
+/// can only tell that nothing is.
+pub(super) fn wrong(placing: Placing, counter: Counter) -> Option<Misplacement> {
+    match placing {
+        Placing::At(checkpoint) if checkpoint >= counter.next() => {
             Some(Misplacement::NeverGiven { checkpoint })
         }
-        Some(Placing::Malformed) => Some(Misplacement::Malformed),
-        _ => None,
-    })
+        Placing::Malformed => Some(Misplacement::Malformed),
+        Placing::At(_) | Placing::Missing => None,
+    }
 }
 
 /// The counter and an item as they were at one moment.

@@ -20,6 +20,7 @@
 //! checkpoints, in one transaction.
 
 mod adopt;
+mod attempt;
 mod by_type;
 mod calls;
 mod ceiling;
@@ -37,15 +38,19 @@ mod identity;
 mod indexer;
 mod item;
 mod keys;
+mod known;
 mod log;
 mod mend;
 mod migrate;
 mod misplaced;
+#[cfg(test)]
+mod models;
 mod moved;
 mod options;
 mod order;
 mod place;
 mod plan;
+mod prefix;
 mod queue;
 mod reader;
 mod scan;

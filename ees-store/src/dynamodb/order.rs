@@ -42,7 +42,7 @@ pub(super) async fn part(table: &Table, from: Checkpoint, to: Checkpoint, ask: A
 }
 
 /// Puts together what the partitions have, each as of a moment of its own.
-async fn assemble<F: Future<Output = Result<Answer>>>(
+pub(super) async fn assemble<F: Future<Output = Result<Answer>>>(
     from: Checkpoint,
     to: Checkpoint,
     mut ranges: Vec<Range>,
@@ -88,10 +88,11 @@ impl Part {
     }
 }
 
-struct Answer {
-    entries: Vec<(Checkpoint, Item)>,
+/// What one partition has.
+pub(super) struct Answer {
+    pub(super) entries: Vec<(Checkpoint, Item)>,
     /// It had no room for what comes after this place.
-    cut_at: Option<Checkpoint>,
+    pub(super) cut_at: Option<Checkpoint>,
 }
 
 async fn query(table: &Table, range: Range) -> Result<Answer> {

@@ -11,8 +11,8 @@ pub(super) const BATCH_BYTES_MAX: usize = 3_500_000;
 
 /// A changeset that may not have a checkpoint yet.
 ///
-/// It is made from a record of the table's stream, or after a commit. One that already has a checkpoint does
-/// no harm.
+/// It is made from a record of the table's stream, or after a commit: what precedes it in its stream is stored. One
+/// that already has a checkpoint does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its stream.

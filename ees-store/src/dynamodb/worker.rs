@@ -16,17 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
-use lru::LruCache;
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use tokio::time::Instant;
 
+use super::attempt::{Obstruction, obstruction};
 use super::counter::{self, Counter};
-use super::error::{failed, hopeless, is_condition, is_contention, is_too_large, reasons, refused, unbuilt};
+use super::error::{failed, hopeless, is_too_large, reasons, unbuilt};
 use super::head::Head;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::known::Known;
 use super::misplaced::misplacement;
 use super::place;
-use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
+use super::plan::{BATCH_MAX, Candidate, arrange, batch_length};
 use super::stuck::{Obstacle, Stuck};
 use super::table::{Table, names, values};
 use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
@@ -58,9 +59,7 @@ pub(super) struct Worker {
     head: Option<Arc<Head>>,
     /// Where the counter was last seen, unless it has moved since.
     counter: Option<Counter>,
-    /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are
-    /// for ever.
-    known: LruCache<StreamId, ChangesetId>,
+    known: Known,
     stuck: Stuck,
     /// Changesets in one batch, at most: fewer after a batch was too large, and then again more with each that
     /// was not.
@@ -92,7 +91,7 @@ impl Turn {
 
 impl Worker {
     pub(super) fn new(table: Table, head: Option<Arc<Head>>) -> Self {
-        let (known, stuck) = (LruCache::new(KNOWN_MAX), Stuck::new());
+        let (known, stuck) = (Known::new(KNOWN_MAX), Stuck::new());
         Self {
             table,
             head,
@@ -134,8 +133,7 @@ impl Worker {
         let mut indexed = 0;
         self.look_at_stuck(waiting).await?;
         *waiting = arrange(std::mem::take(waiting));
-        // A repeated commit, or one that was in doubt.
-        waiting.retain(|it| self.known.peek(&it.stream_id).is_none_or(|known| *known < it.changeset_id));
+        self.known.leave_out(waiting);
         let mut hung_back = 0;
         loop {
             self.stuck.leave_out(waiting);
@@ -217,7 +215,7 @@ impl Worker {
         }
         let is_placed = place::of(item, self.table.format).is_some();
         if is_placed {
-            self.remember(&candidate.stream_id, candidate.changeset_id);
+            self.known.remember(&candidate.stream_id, candidate.changeset_id);
         }
         Ok(is_placed)
     }
@@ -225,9 +223,7 @@ impl Worker {
     /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch
     /// tells, and one more for each that was left behind, however far.
     async fn unindexed_before(&mut self, batch: &[Candidate]) -> Result<Vec<Candidate>> {
-        let known =
-            |(stream, id): &(StreamId, ChangesetId)| self.known.peek(stream).is_some_and(|known| known >= id);
-        let asked: Vec<_> = predecessors(batch).into_iter().filter(|it| !known(it)).collect();
+        let asked = self.known.unknown_before(batch);
         if asked.is_empty() {
             return Ok(Vec::new());
         }
@@ -292,7 +288,7 @@ impl Worker {
             self.turn.placed_at = Some(Instant::now());
             self.batch_max = (self.batch_max + self.batch_max.div_ceil(8)).min(BATCH_MAX);
             for candidate in batch {
-                self.remember(&candidate.stream_id, candidate.changeset_id);
+                self.known.remember(&candidate.stream_id, candidate.changeset_id);
             }
             if let Some(head) = &self.head {
                 head.reached(end);
@@ -316,18 +312,17 @@ impl Worker {
             }
             return Ok(Outcome::Stuck);
         }
-        let is_met = |reason: &CancellationReason| is_condition(reason) || is_contention(reason);
-        let Some((of_counter, of_others)) = reasons(&error).split_first() else { return Err(failed(error)) };
-        let at_the_same = of_others.iter().any(is_met);
-        if refused(&error).is_some() && !is_met(of_counter) {
-            self.counter = Some(counter);
-            return Ok(Outcome::Known);
+        match obstruction(reasons(&error)) {
+            Some(Obstruction::Known) => {
+                self.counter = Some(counter);
+                Ok(Outcome::Known)
+            }
+            Some(Obstruction::Met { at_the_same }) => {
+                (self.met_at, self.at_the_same) = (Some(Instant::now()), at_the_same);
+                Ok(Outcome::Met)
+            }
+            None => Err(failed(error)),
         }
-        if !at_the_same && !is_met(of_counter) {
-            return Err(failed(error));
-        }
-        (self.met_at, self.at_the_same) = (Some(Instant::now()), at_the_same);
-        Ok(Outcome::Met)
     }
 
     fn has_met_others(&self) -> bool {
@@ -393,11 +388,6 @@ impl Worker {
         let is_less = left.len() < length;
         waiting.splice(..0, left);
         Ok(is_less)
-    }
-
-    fn remember(&mut self, stream: &StreamId, id: ChangesetId) {
-        let known = self.known.get_or_insert_mut(stream.clone(), || id);
-        *known = id.max(*known);
     }
 
     /// The more often others were faster, or under way, the longer: each gets its turn, and at a random moment.

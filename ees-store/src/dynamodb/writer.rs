@@ -40,14 +40,9 @@ pub(super) async fn commit(
     if size_bytes > rules.limit_bytes {
         return Err(Refusal::TooLarge { size_bytes, limit_bytes: rules.limit_bytes }.into());
     }
-    // The write fails if either is outdated, and a refusal may rest on neither.
-    let guess = match commit.expectation.number() {
-        0 => Some(Tail::default()),
-        _ => known.cloned(),
-    };
     // Now, and not before the looks: lists by type rely on a stream's time being that of its writing.
     let decided = |tail: &Tail| decide(tail, commit, rules.limit_bytes, Timestamp::now());
-    let tail = match guess.filter(|tail| decided(tail).is_ok()) {
+    let tail = match guess(commit, known).filter(|tail| decided(tail).is_ok()) {
         Some(tail) => tail,
         None => tail(table, &commit.stream_id).await?,
     };
@@ -60,6 +55,15 @@ pub(super) async fn commit(
             Some(committed) => Ok(stored_before(queue, commit, committed)),
             None => Err(refusal.into()),
         },
+    }
+}
+
+/// The tail that a commit is tried with before the stream is looked at. The write fails if it is outdated, and a refusal
+/// may not rest on it.
+pub(super) fn guess(commit: &Commit, known: Option<&Tail>) -> Option<Tail> {
+    match commit.expectation.number() {
+        0 => Some(Tail::default()),
+        _ => known.cloned(),
     }
 }
 
@@ -207,7 +211,8 @@ async fn put_all(table: &Table, actions: Vec<TransactWriteItem>) -> Result<Found
     }
 }
 
-fn is_of(there: &Item, commit_id: Uuid) -> bool {
+/// Whether it is what this call has written.
+pub(super) fn is_of(there: &Item, commit_id: Uuid) -> bool {
     let known = there.get(COMMIT_ID).and_then(|known| known.as_b().ok());
     known.is_some_and(|known| known.as_ref() == commit_id.as_bytes())
 }

@@ -24,6 +24,13 @@ pub(super) struct Answer {
     pub(super) repeats: HashMap<usize, Result<Committed, Refusal>>,
 }
 
+impl Answer {
+    /// Whether the run of this commit was appended.
+    pub(super) fn has_appended(&self, place: &Place) -> bool {
+        self.appended > 0 && self.met[place.run]
+    }
+}
+
 /// The call of the function that appends.
 pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArguments> {
     if let Some(job) = alone(batch) {

@@ -15,6 +15,16 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// Whether a commit of the transaction may be sent again: where it may have been stored, only its key tells
+    /// whether it was.
+    pub(super) fn lets_repeat(self, has_key: bool) -> bool {
+        match self {
+            Self::NotYet => true,
+            Self::Never => false,
+            Self::Unknown => has_key,
+        }
+    }
+
     pub(super) fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(answer) => Self::of_code(answer.code().as_deref().unwrap_or_default()),
@@ -71,5 +81,7 @@ mod tests {
             assert_eq!(Fate::of_code(code), Fate::NotYet, "{code}");
         }
         assert_eq!(Fate::of_code("22021"), Fate::Never);
+        assert!(Fate::Unknown.lets_repeat(true) && !Fate::Unknown.lets_repeat(false));
+        assert!(Fate::NotYet.lets_repeat(false) && !Fate::Never.lets_repeat(true));
     }
 }

@@ -22,12 +22,15 @@ mod error;
 mod follow;
 mod head;
 mod keys;
+#[cfg(test)]
+mod models;
 mod options;
 mod reader;
 mod readers;
 mod schema;
 mod server;
 mod sql;
+mod verdict;
 mod writer;
 
 use std::sync::Arc;

@@ -17,7 +17,8 @@ use super::error::{Fate, failed, told};
 use super::head::Head;
 use super::options::Options;
 use super::server::{Server, begin, in_time};
-use crate::decide::{Refusal, decide};
+use super::verdict::verdicts;
+use crate::decide::Refusal;
 use crate::spans::{self, Span};
 use crate::{Commit, Committed, Error, Result, Timestamp, WriterFigures};
 
@@ -204,15 +205,15 @@ impl Appender {
                 }
                 return Ok(());
             }
-            Fate::NotYet => {
-                tracing::warn!(%error, commits, "failed to store commits; will retry");
-                self.figures.retries.fetch_add(1, Relaxed);
-                self.put_back(batch.jobs);
-            }
-            Fate::Unknown => {
-                tracing::warn!(%error, commits, "lost the connection in the middle of a commit");
-                // With a key it can be sent again, and the answer tells whether it was stored.
-                let (again, unknown) = batch.jobs.into_iter().partition(|job| job.digest.is_some());
+            Fate::NotYet | Fate::Unknown => {
+                match fate {
+                    Fate::Unknown => {
+                        tracing::warn!(%error, commits, "lost the connection in the middle of a commit");
+                    }
+                    _ => tracing::warn!(%error, commits, "failed to store commits; will retry"),
+                }
+                let (again, unknown) =
+                    batch.jobs.into_iter().partition(|job| fate.lets_repeat(job.digest.is_some()));
                 self.figures.retries.fetch_add(1, Relaxed);
                 self.put_back(again);
                 answer_all(unknown, "the connection was lost in the middle of the commit");
@@ -275,31 +276,19 @@ impl Appender {
 
     /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too
     /// may rest on a neighbour's changeset in it.
-    fn settle(&mut self, batch: Batch<Job>, mut answer: Answer, took: Duration) {
+    fn settle(&mut self, batch: Batch<Job>, answer: Answer, took: Duration) {
         let next = answer.first.plus(answer.appended);
         self.head.wrote(answer.first, next);
-        let none = answer.appended == 0;
-        let mut at = answer.first;
         let commits = batch.jobs.iter().zip(&batch.places);
-        let stored = commits.filter(|(_, place)| answer.met[place.run] && !none);
+        let stored = commits.filter(|(_, place)| answer.has_appended(place));
         let events = stored.map(|(job, _)| job.commit.events.count()).sum();
         self.figures.wrote(batch.jobs.len(), took, answer.appended, events);
+        let verdicts = verdicts(&batch, &answer, self.limit_bytes, Timestamp::now());
         let mut again = Vec::new();
-        for (number, (job, place)) in batch.jobs.into_iter().zip(batch.places).enumerate() {
-            let tail = &answer.tails[place.run];
-            if answer.met[place.run] && !none {
-                let changeset_id = tail.last_changeset.plus(place.nth + 1);
-                let _ = job.reply.send(Ok(Committed { changeset_id, checkpoint: Some(at) }));
-                at = at.next();
-            } else if let Some(verdict) = answer.repeats.remove(&number) {
-                let _ = job.reply.send(verdict.map_err(Error::from));
-            } else if place.nth == 0
-                && let Err(refusal) = decide(tail, &job.commit, self.limit_bytes, Timestamp::now())
-            {
-                let _ = job.reply.send(Err(refusal.into()));
-            } else {
-                // It was held up by another one, which has its verdict now.
-                again.push(job);
+        for (job, verdict) in batch.jobs.into_iter().zip(verdicts) {
+            match verdict {
+                Some(verdict) => _ = job.reply.send(verdict.map_err(Error::from)),
+                None => again.push(job),
             }
         }
         self.put_back(again);

@@ -19,6 +19,8 @@ mod folder;
 mod head;
 mod keys;
 mod lock;
+#[cfg(test)]
+mod models;
 mod options;
 mod reader;
 mod schema;

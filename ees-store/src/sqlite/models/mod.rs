@@ -1,0 +1,3 @@
+//! Models of what the writer of one SQLite file does, checked in every state.
+
+mod writer;
