@@ -215,9 +215,11 @@ mod tests {
 
     #[test]
     fn of_what_is_shorter_than_a_microsecond_nothing_is_kept() {
-        for (written, micros) in
-            [("1970-01-01T00:00:00.0000019Z", 1), ("1969-12-31T23:59:59.9999981Z", -2), ("1970-01-01T00:00:00,5Z", 500_000)]
-        {
+        for (written, micros) in [
+            ("1970-01-01T00:00:00.0000019Z", 1),
+            ("1969-12-31T23:59:59.9999981Z", -2),
+            ("1970-01-01T00:00:00,5Z", 500_000),
+        ] {
             assert_eq!(written.parse(), Ok(Timestamp::from_micros(micros)), "{written}");
         }
     }

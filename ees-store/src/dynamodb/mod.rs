@@ -35,7 +35,7 @@ mod head;
 mod holes;
 mod identity;
 mod indexer;
-mod item;
+pub(crate) mod item;
 mod keys;
 mod log;
 mod mend;

@@ -31,7 +31,12 @@ mod tests {
 
     #[test]
     fn a_key_reads_back_and_needs_no_escapes() {
-        for (micros, id) in [(1_795_253_400_000_001, "9f86d081-884c-7d65-9a2f-eaa0c55ad015"), (-1, "a/ä"), (2, "a\nb"), (3, "..")] {
+        for (micros, id) in [
+            (1_795_253_400_000_001, "9f86d081-884c-7d65-9a2f-eaa0c55ad015"),
+            (-1, "a/ä"),
+            (2, "a\nb"),
+            (3, ".."),
+        ] {
             let stream_id = StreamId::adopted(id).unwrap();
             let place = TypePosition { updated_at: Timestamp::from_micros(micros), stream_id };
             let key = of(&place);
