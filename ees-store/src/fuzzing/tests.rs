@@ -23,7 +23,7 @@ targets! {
     place: RUNS;
     problem: RUNS;
     query: RUNS;
-    request: RUNS / 5;
+    request: RUNS / 10;
     stored_body: RUNS;
     timestamp: RUNS;
     trace: RUNS;

@@ -16,8 +16,8 @@ pub use corpus::corpus;
 pub use json::random_json;
 use mutator::Mutator;
 
-/// Mutations of each target when `EES_FUZZ_RUNS` does not say otherwise, for a target that takes a few microseconds.
-pub const RUNS: u64 = 5_000;
+/// Mutations of each target when `EES_FUZZ_RUNS` does not say otherwise: all targets together take some seconds.
+pub const RUNS: u64 = 10_000;
 
 /// Gives a target its corpus, and then this many mutated inputs.
 ///
@@ -34,7 +34,9 @@ pub fn fuzz(target: &str, runs: u64, check: impl Fn(&[u8])) {
     let inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
     let mut mutator = Mutator::new(seed, &inputs);
     for number in 1..=runs {
-        let again = format!("again: EES_FUZZ_SEED={seed} EES_FUZZ_RUNS={number} cargo test {target}");
+        let again = format!(
+            "again: EES_FUZZ_SEED={seed} EES_FUZZ_RUNS={number} cargo test --workspace --lib fuzzing::tests::{target}"
+        );
         run(target, &mutator.mutated(), &check, &again);
     }
 }
