@@ -173,11 +173,11 @@ async fn stored(accounts: Accounts, database: &sqlite::Database) -> Rows {
 }
 
 /// Many small cases, the same ones in each run unless the variables of `proptest` say otherwise.
-fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(&tokio::runtime::Runtime, S::Value)) {
+fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(&tokio::runtime::Runtime, S::Value)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let config =
         Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() };
-    let tested = TestRunner::new(config).run(&strategy, |value| {
+    let tested = TestRunner::new(config).run(strategy, |value| {
         test(&runtime, value);
         Ok(())
     });
@@ -189,7 +189,7 @@ fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(&tokio::runtime::Ru
 #[test]
 fn however_a_log_is_cut_and_whatever_crashes_the_rows_are_those_of_the_fold() {
     let accounts = prop_oneof![accounts(Order::Log), accounts(Order::Stream)];
-    check(100, (accounts, history(), disturbances()), |runtime, (accounts, history, disturbances)| {
+    check(100, &(accounts, history(), disturbances()), |runtime, (accounts, history, disturbances)| {
         let found = runtime.block_on(rows(accounts, &history, &disturbances));
         assert_eq!(found, expected(accounts, &history));
     });
@@ -198,7 +198,7 @@ fn however_a_log_is_cut_and_whatever_crashes_the_rows_are_those_of_the_fold() {
 #[test]
 fn in_whatever_order_streams_come_the_rows_are_the_same_where_order_stream_is_declared() {
     let case = (accounts(Order::Stream), history(), vec(any::<usize>(), 30), disturbances());
-    check(100, case, |runtime, (accounts, history, choices, disturbances)| {
+    check(100, &case, |runtime, (accounts, history, choices, disturbances)| {
         let other = interleaved(&history, &choices);
         let found = runtime.block_on(rows(accounts, &other, &disturbances));
         assert_eq!(found, expected(accounts, &history));

@@ -50,11 +50,10 @@ fn sent_again(received: &Received) -> String {
         }
         Received::Event { event_id, data: Some(data), .. } => {
             let events = Events::parse(&format!("[{data}]")).ok();
-            let message = events.and_then(|events| {
+            events.and_then(|events| {
                 let changeset = changeset(*event_id, &events, &Json::stored("{}"));
                 Message::of_events(&changeset).ok().and_then(|mut messages| messages.next())
-            });
-            message
+            })
         }
         Received::Changeset { stream_id, changeset_id, content: None } => {
             return json!({"stream_id": stream_id, "changeset_id": changeset_id, "truncated": true})

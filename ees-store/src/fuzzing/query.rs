@@ -83,10 +83,8 @@ fn whole(text: &str) {
 pub fn path(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     assert_eq!(decode(&encoded(text).to_string()).as_deref(), Some(text));
-    let escapes = text.split('%').skip(1);
-    let are_whole = escapes
-        .map(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
-        .all(|is_whole| is_whole);
+    let mut escapes = text.split('%').skip(1).map(|rest| rest.as_bytes().get(..2));
+    let are_whole = escapes.all(|digits| digits.is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit)));
     let wanted = String::from_utf8(unescaped(text.as_bytes())).ok().filter(|_| are_whole);
     assert_eq!(decode(text), wanted);
 }

@@ -23,7 +23,7 @@ targets! {
     place: RUNS;
     problem: RUNS;
     query: RUNS;
-    request: RUNS / 10;
+    request: RUNS / 5;
     stored_body: RUNS;
     timestamp: RUNS;
     trace: RUNS;

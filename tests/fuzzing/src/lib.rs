@@ -17,7 +17,7 @@ pub use json::random_json;
 use mutator::Mutator;
 
 /// Mutations of each target when `EES_FUZZ_RUNS` does not say otherwise: all targets together take some seconds.
-pub const RUNS: u64 = 10_000;
+pub const RUNS: u64 = 5_000;
 
 /// Gives a target its corpus, and then this many mutated inputs.
 ///
