@@ -112,6 +112,23 @@ count-instructions action:
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test end_to_end -- --nocapture file_history
 
+# Gives a fuzz target to libFuzzer, which looks for inputs that reach more; it stops at the first that fails, and prints
+# where it is. Stable Rust is enough. What it keeps on the way is in target/fuzz/found.
+# Fuzzes a target of fuzz/fuzz_targets, guided by coverage.
+fuzz target seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    host=$(rustc --print host-tuple)
+    folder="${CARGO_TARGET_DIR:-target}/fuzz"
+    export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0"
+    cargo build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target-dir "$folder" --target "$host" --bin {{target}} \
+        {{if target == "item" { "--features dynamodb" } else { "" }}}
+    mkdir -p "$folder/found/{{target}}"
+    "$folder/$host/release/{{target}}" -max_total_time={{seconds}} -max_len=4096 -artifact_prefix="$folder/found/" \
+        "$folder/found/{{target}}" fuzz/corpus/{{target}}
+
 # Has everybody at work at once on DynamoDB while all that can go wrong does, on many days (CI takes a few).
 bad-days seeds="200":
     EES_FAULT_SEEDS={{seeds}} cargo test -p ees-store --all-features --test store -- --nocapture at_work_on_a_bad_day

@@ -189,6 +189,8 @@ mod explanation;
 mod fingerprint;
 mod fold;
 mod folded;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod host;
 #[cfg(feature = "laws")]
 pub mod laws;

@@ -154,9 +154,7 @@ text_name!(StreamType);
 macro_rules! counter {
     ($(#[$doc:meta])* $name:ident, $zero:ident, $zero_doc:literal) => {
         $(#[$doc])*
-        #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-        )]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
         pub struct $name(u64);
 
@@ -193,6 +191,11 @@ macro_rules! counter {
         impl From<u64> for $name {
             fn from(number: u64) -> Self {
                 Self::new(number)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                u64::deserialize(deserializer).map(Self::new)
             }
         }
         impl FromStr for $name {
@@ -246,5 +249,7 @@ mod tests {
         assert_eq!(Checkpoint::MAX.next(), Checkpoint::MAX);
         assert_eq!(ChangesetId::new(u64::MAX), ChangesetId::MAX);
         assert_eq!(EventId::new(1).plus(2), EventId::new(3));
+        let read: EventId = serde_json::from_str(&u64::MAX.to_string()).unwrap();
+        assert_eq!(read, EventId::MAX);
     }
 }

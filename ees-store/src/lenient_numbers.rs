@@ -123,7 +123,7 @@ fn read(changeset: &mut Changeset) {
 }
 
 /// The text as JSON, with a text in place of each such number.
-fn json(text: &str) -> Option<Json> {
+pub(crate) fn json(text: &str) -> Option<Json> {
     let quoted = quoted(text);
     let raw: &serde_json::value::RawValue = serde_json::from_str(&quoted).ok()?;
     Json::from_valid(raw.get(), usize::MAX).ok()

@@ -81,6 +81,8 @@ pub mod decide;
 mod error;
 pub mod event;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod histogram;
 mod id;
 pub mod json;

@@ -130,7 +130,8 @@ fn micros(text: &str) -> Option<i64> {
     let pieces = Pieces::parse(text).ok()?;
     let moment = pieces.date().to_datetime(pieces.time()?);
     let offset = SignedDuration::from_secs(pieces.to_numeric_offset()?.seconds().into());
-    i64::try_from((moment.duration_since(EPOCH) - offset).as_micros()).ok()
+    // Down, also before 1970: the last moment of the year 0 is none of the year 1.
+    i64::try_from((moment.duration_since(EPOCH) - offset).as_nanos().div_euclid(1_000)).ok()
 }
 
 impl Serialize for Timestamp {
@@ -177,6 +178,7 @@ mod tests {
         for text in [
             "0001-01-01T00:00:00+00:01",
             "0000-12-31T23:59:59Z",
+            "0000-12-31T23:59:59.9999999Z",
             "-000001-01-01T00:00:00Z",
             "9999-12-31T23:59:59-00:01",
             "10000-01-01T00:00:00Z",
@@ -209,6 +211,17 @@ mod tests {
         }
         let refused = Timestamp::parse_assuming_utc("yesterday");
         assert_eq!(refused, Err(InvalidTimestamp("yesterday".to_owned())));
+    }
+
+    #[test]
+    fn of_what_is_shorter_than_a_microsecond_nothing_is_kept() {
+        for (written, micros) in [
+            ("1970-01-01T00:00:00.0000019Z", 1),
+            ("1969-12-31T23:59:59.9999981Z", -2),
+            ("1970-01-01T00:00:00,5Z", 500_000),
+        ] {
+            assert_eq!(written.parse(), Ok(Timestamp::from_micros(micros)), "{written}");
+        }
     }
 
     #[test]

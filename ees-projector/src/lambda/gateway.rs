@@ -105,7 +105,7 @@ const NOT_IN_PATHS: &AsciiSet =
 ///
 /// # Errors
 /// When the event is none that API Gateway makes.
-fn request(event: ApiGatewayProxyRequest) -> Result<Request<Body>, Error> {
+pub(crate) fn request(event: ApiGatewayProxyRequest) -> Result<Request<Body>, Error> {
     let uri = uri(&event)?;
     let body = match event.body {
         Some(text) if event.is_base64_encoded => BASE64.decode(text)?.into(),

@@ -23,7 +23,7 @@
 mod batch;
 mod function;
 #[cfg(feature = "api-gateway")]
-mod gateway;
+pub(crate) mod gateway;
 mod invocation;
 mod message_trace;
 mod notifications;

@@ -27,8 +27,11 @@
 //! # }
 //! ```
 
+mod accidents;
 mod asking;
 mod determinism;
+#[cfg(test)]
+mod fold_properties;
 mod given;
 mod snapshot;
 mod stream_order;

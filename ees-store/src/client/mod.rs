@@ -16,13 +16,13 @@ mod events;
 mod forward;
 mod gateway;
 mod log;
-mod problem;
+pub(crate) mod problem;
 mod proxy;
 mod retry;
 #[cfg(feature = "sigv4")]
 mod sigv4;
-mod transport;
-mod wire;
+pub(crate) mod transport;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::time::Duration;

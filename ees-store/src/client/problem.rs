@@ -14,7 +14,7 @@ use crate::{Commit, Error, Json, Refusal, StreamId};
 
 /// An answer other than the one that was asked for.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     code: String,
     /// What the server said, or, where it said nothing, what it answered.
@@ -42,7 +42,7 @@ struct Body {
 
 impl Problem {
     /// What a server says to a call for this path, or what stands before it.
-    pub(super) fn read(url: &str, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(crate) fn read(url: &str, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         // Whatever stands in between may answer with anything at all.
         let json = serde_json::from_slice::<&RawValue>(body).ok();
         let json = json.and_then(|raw| Json::from_valid(raw.get(), usize::MAX).ok());
@@ -53,7 +53,7 @@ impl Problem {
         };
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let retry_after = retry_after.map(Duration::from_secs);
-        let mut message = body.message.unwrap_or_else(answered);
+        let mut message = body.message.filter(|message| !message.is_empty()).unwrap_or_else(answered);
         let gateway = Gateway::read(headers, &message);
         if status == StatusCode::NOT_FOUND && body.error.is_none() {
             // What has no code names no path either.
@@ -93,7 +93,7 @@ impl Problem {
     }
 
     /// The error that the server had, as far as the answer tells.
-    pub(super) fn into_error(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         match (self.status.as_u16(), self.code.as_str(), self.stream_id) {
             (_, "STREAM_NOT_FOUND", Some(stream_id)) => Error::StreamNotFound(StreamId::stored(&stream_id)),
             (401, ..) => Error::Unauthorized,
@@ -117,7 +117,7 @@ impl Problem {
     }
 
     /// The error of a commit, with the whole answer.
-    pub(super) fn into_commit_call_error(mut self, commit: &Commit) -> CallError {
+    pub(crate) fn into_commit_call_error(mut self, commit: &Commit) -> CallError {
         let body = self.body.take();
         CallError { error: self.into_commit_error(commit), body }
     }
@@ -270,6 +270,8 @@ mod tests {
             let error = problem(status, body).into_error();
             assert_eq!(error.code(), want, "{status} {body}");
         }
+        let told = problem(400, r#"{"message":""}"#).into_error().to_string();
+        assert!(told.contains("http://host answered 400"), "{told}");
         let told = problem(500, r#"{"error":"INTERNAL","request_id":"r-1"}"#).into_error().to_string();
         assert!(told.contains("r-1") && told.contains("http://host"), "{told}");
     }

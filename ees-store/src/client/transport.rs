@@ -24,7 +24,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A text as it stands in a path segment or in a query.
-pub(super) fn encoded(text: &str) -> impl std::fmt::Display {
+pub(crate) fn encoded(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, UNRESERVED)
 }
 

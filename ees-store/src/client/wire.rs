@@ -19,7 +19,7 @@ pub(super) struct Stored {
 
 /// A part of a stream.
 #[derive(Deserialize)]
-pub(super) struct OfStream<'a> {
+pub(crate) struct OfStream<'a> {
     #[serde(borrow)]
     changesets: Vec<Entry<'a>>,
     next: Option<ChangesetId>,
@@ -29,7 +29,7 @@ pub(super) struct OfStream<'a> {
 
 impl<'a> OfStream<'a> {
     /// The page, or what a server of the base contract tells.
-    pub(super) fn page(self, stream_id: &StreamId) -> Result<StreamPage, Vec<Unplaced<'a>>> {
+    pub(crate) fn page(self, stream_id: &StreamId) -> Result<StreamPage, Vec<Unplaced<'a>>> {
         let changesets: Result<_, _> =
             self.changesets.iter().map(|entry| entry.changeset(stream_id.clone())).collect();
         match changesets {
@@ -41,7 +41,7 @@ impl<'a> OfStream<'a> {
 
 /// A part of the log.
 #[derive(Deserialize)]
-pub(super) struct OfLog<'a> {
+pub(crate) struct OfLog<'a> {
     #[serde(borrow)]
     changesets: Vec<Placed<'a>>,
     pub(super) next_checkpoint: Checkpoint,
@@ -51,11 +51,11 @@ pub(super) struct OfLog<'a> {
 }
 
 /// What a server of the base contract tells of a part of the log.
-pub(super) type BasePage<'a> = Vec<(Checkpoint, StreamId, Unplaced<'a>)>;
+pub(crate) type BasePage<'a> = Vec<(Checkpoint, StreamId, Unplaced<'a>)>;
 
 impl<'a> OfLog<'a> {
     /// The page of a query that began at `from`, or what a server of the base contract tells.
-    pub(super) fn page(self, from: Checkpoint) -> Result<LogPage, BasePage<'a>> {
+    pub(crate) fn page(self, from: Checkpoint) -> Result<LogPage, BasePage<'a>> {
         let changesets: Result<_, _> = self.changesets.iter().map(Placed::entry).collect();
         match (self.head, self.log_id, self.incarnation, changesets) {
             (Some(checkpoint), Some(log_id), Some(incarnation), Ok(changesets)) => {
@@ -69,7 +69,7 @@ impl<'a> OfLog<'a> {
 
 /// A changeset as the base contract has it.
 #[derive(Deserialize)]
-pub(super) struct Unplaced<'a> {
+pub(crate) struct Unplaced<'a> {
     pub(super) changeset_id: ChangesetId,
     #[serde(borrow)]
     pub(super) events: &'a RawValue,

@@ -14,15 +14,15 @@ use crate::{
 };
 
 /// An item, or its key.
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const STREAM_ID: &str = "stream_id";
 pub(super) const CHANGESET_ID: &str = "changeset_id";
 pub(super) const EVENTS: &str = "events";
 pub(super) const METADATA: &str = "metadata";
 pub(super) const TIMESTAMP: &str = "timestamp";
-pub(super) const FIRST_EVENT_ID: &str = "first_event_id";
-pub(super) const LAST_EVENT_ID: &str = "last_event_id";
+pub(crate) const FIRST_EVENT_ID: &str = "first_event_id";
+pub(crate) const LAST_EVENT_ID: &str = "last_event_id";
 /// Ours, and absent from what another system has written.
 pub(super) const STREAM_TYPE: &str = "stream_type";
 /// Ours, too, and absent from a changeset without a trace.
@@ -39,7 +39,7 @@ pub(super) const KEY_EXPIRES_AT: &str = "key_expires_at";
 /// Of an idempotency key that is an item: when DynamoDB may remove it, in seconds since 1970.
 pub(super) const EXPIRES_AT: &str = "expires_at";
 /// Of a stream's head: its last changeset.
-pub(super) const HEAD_CHANGESET_ID: &str = "head_changeset_id";
+pub(crate) const HEAD_CHANGESET_ID: &str = "head_changeset_id";
 const HEAD_EVENT_ID: &str = "head_event_id";
 
 pub(super) fn number(number: u64) -> AttributeValue {
@@ -58,7 +58,7 @@ pub(super) fn key(stream_id: &str, changeset_id: u64) -> Item {
     Item::from([(STREAM_ID.to_owned(), text(stream_id)), (CHANGESET_ID.to_owned(), number(changeset_id))])
 }
 
-pub(super) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
+pub(crate) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
     let mut item = key(changeset.stream_id.as_str(), changeset.changeset_id.get());
     item.insert(EVENTS.to_owned(), text(changeset.events.as_stored()));
     item.insert(METADATA.to_owned(), text(changeset.metadata_as_stored()));
@@ -86,7 +86,7 @@ pub(super) fn of_head(changeset: &Changeset, stream_type: &StreamType) -> Item {
     item
 }
 
-pub(super) fn to_head(item: &Item) -> Result<TypedStream> {
+pub(crate) fn to_head(item: &Item) -> Result<TypedStream> {
     let updated_at =
         to_text(item, UPDATED_AT)?.parse::<Timestamp>().map_err(|_| damaged(item, UPDATED_AT))?;
     Ok(TypedStream {
@@ -101,7 +101,7 @@ pub(super) fn to_head(item: &Item) -> Result<TypedStream> {
 }
 
 /// A changeset, readable or not: another system may have written it, or somebody by hand.
-pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
+pub(crate) fn to_changeset(item: &Item) -> Result<Changeset> {
     let text = |name| to_text(item, name).unwrap_or_default();
     let number = |name| to_number(item, name).unwrap_or_default();
     let first = number(FIRST_EVENT_ID);
@@ -138,7 +138,7 @@ pub(super) fn to_indexed(item: &Item, checkpoint: Checkpoint) -> Result<LogEntry
     Ok(LogEntry { checkpoint, changeset: to_changeset(item)? })
 }
 
-pub(super) fn to_tail(item: &Item) -> Result<Tail> {
+pub(crate) fn to_tail(item: &Item) -> Result<Tail> {
     Ok(Tail {
         last_changeset: ChangesetId::new(to_number(item, CHANGESET_ID)?),
         last_event: EventId::new(to_number(item, LAST_EVENT_ID)?),
@@ -148,13 +148,13 @@ pub(super) fn to_tail(item: &Item) -> Result<Tail> {
 }
 
 /// Whether it is the store's own, and no changeset.
-pub(super) fn is_reserved(item: &Item) -> bool {
+pub(crate) fn is_reserved(item: &Item) -> bool {
     let is_ours = |stream_id: &str| stream_id.starts_with(StreamId::RESERVED_PREFIX);
     to_text(item, STREAM_ID).is_ok_and(is_ours) || to_number(item, CHANGESET_ID).is_ok_and(|id| id == 0)
 }
 
 /// A changeset that is to be indexed, as far as it was read.
-pub(super) fn candidate(item: &Item) -> Result<Candidate> {
+pub(crate) fn candidate(item: &Item) -> Result<Candidate> {
     Ok(Candidate {
         stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
         changeset_id: ChangesetId::new(to_number(item, CHANGESET_ID)?),
@@ -163,7 +163,7 @@ pub(super) fn candidate(item: &Item) -> Result<Candidate> {
 }
 
 /// Bytes of an item as DynamoDB counts them, about.
-pub(super) fn size_bytes(item: &Item) -> usize {
+pub(crate) fn size_bytes(item: &Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
@@ -173,7 +173,7 @@ pub(super) fn size_bytes(item: &Item) -> usize {
     item.iter().map(|(name, it)| name.len() + value(it)).sum()
 }
 
-pub(super) fn to_number(item: &Item, name: &str) -> Result<u64> {
+pub(crate) fn to_number(item: &Item, name: &str) -> Result<u64> {
     let digits = item.get(name).and_then(|value| value.as_n().ok());
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| damaged(item, name))
 }

@@ -36,7 +36,7 @@ mod head;
 mod holes;
 mod identity;
 mod indexer;
-mod item;
+pub(crate) mod item;
 mod keys;
 mod known;
 mod log;

@@ -27,6 +27,10 @@ use crate::json;
 /// assert!(read(r#"{"type": "opened"}"#).is_err());
 /// ```
 pub fn read_event<E: DeserializeOwned>(event: &str) -> Result<Option<E>, String> {
+    // serde reads a tagged enum from a list too, and takes its first element for the tag.
+    if !event.trim_ascii_start().starts_with('{') && is_foreign::<E>(None) {
+        return Ok(None);
+    }
     match serde_json::from_str(event) {
         Ok(read) => Ok(Some(read)),
         Err(_) if is_foreign::<E>(json::event_type(event).as_deref()) => Ok(None),
@@ -144,6 +148,8 @@ mod tests {
             assert_eq!(read_event::<Inside>(foreign), Ok(None), "{foreign}");
         }
         assert_eq!(read_event::<Beside>(r#"{"type":"shipped","payload":1}"#), Ok(None));
+        assert_eq!(read_event::<Inside>(r#"["opened"]"#), Ok(None));
+        assert_eq!(read_event::<Beside>(r#"["paid",1]"#), Ok(None));
     }
 
     #[test]

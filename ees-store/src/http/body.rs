@@ -108,7 +108,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 /// The events and the metadata of a commit's body.
-pub(super) fn parse(body: &[u8]) -> Result<(Events, Option<Json>), Problem> {
+pub(crate) fn parse(body: &[u8]) -> Result<(Events, Option<Json>), Problem> {
     let refuse = |why: String| Problem::bad_request("INVALID_BODY", why);
     let text = std::str::from_utf8(body).map_err(|e| refuse(format!("The body is not UTF-8: {e}.")))?;
     // serde reads a struct from an array too.

@@ -12,7 +12,7 @@ use axum::http::header::HOST;
 use super::Problem;
 
 #[derive(Clone, Debug, Default)]
-pub(super) enum Hosts {
+pub(crate) enum Hosts {
     /// Those of the loopback interface.
     #[default]
     Loopback,
@@ -44,7 +44,7 @@ impl Hosts {
         }
     }
 
-    fn includes(&self, host: &str) -> bool {
+    pub(crate) fn includes(&self, host: &str) -> bool {
         let name = without_port(host);
         match self {
             Self::Any => true,
@@ -55,14 +55,17 @@ impl Hosts {
     }
 }
 
-/// `[::1]:7070` is `::1`.
+/// `[::1]:7070` is `::1`. What is not followed by a port is the name of nothing, such as `localhost:1@evil.example`.
 fn without_port(host: &str) -> &str {
-    if let Some(address) = host.strip_prefix('[') {
-        return address.split_once(']').map_or(host, |(address, port)| {
-            if port.is_empty() || port.starts_with(':') { address } else { host }
-        });
-    }
-    host.split_once(':').map_or(host, |(name, _)| name)
+    let bracketed = host.strip_prefix('[').and_then(|address| address.split_once(']'));
+    let (name, rest) = match bracketed {
+        Some(parts) => parts,
+        None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
+    };
+    let is_port = |rest: &str| {
+        rest.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    if rest.is_empty() || is_port(rest) { name } else { host }
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -88,6 +91,9 @@ mod tests {
             "evil.example",
             "localhost.evil.example",
             "evil.example:localhost",
+            "localhost:1@evil.example",
+            "localhost:@evil.example",
+            "[::1]:1@evil.example",
             "10.0.0.1",
             "[::2]",
             "[::1]evil.example",

@@ -34,7 +34,7 @@ fn stream_id(segment: &str) -> Result<StreamId, Problem> {
 
 /// Strict where URL libraries are lenient: of `100%41`, sent by a client that forgot to encode, it is not
 /// clear which stream is meant.
-pub(super) fn decode(segment: &str) -> Option<String> {
+pub(crate) fn decode(segment: &str) -> Option<String> {
     let mut escapes = segment.split('%').skip(1);
     let whole = |escape: &str| escape.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !escapes.all(whole) {

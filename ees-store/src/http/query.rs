@@ -16,7 +16,7 @@ use super::answer::Shape;
 ///
 /// Names are exact; `strict` refuses unknown ones. An empty value counts as absent. Of a parameter that is
 /// given several times the last one counts, unless it is one that may be repeated.
-pub(super) struct Params {
+pub(crate) struct Params {
     given: Vec<(String, String)>,
     escaped: bool,
 }
@@ -33,7 +33,7 @@ impl Params {
         Self { escaped, ..Self::of(request.uri()) }
     }
 
-    fn of(uri: &Uri) -> Self {
+    pub(crate) fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or("");
         Self { given: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), escaped: false }
     }
@@ -43,12 +43,12 @@ impl Params {
     }
 
     /// The names that were given.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.given.iter().map(|(name, _)| name.as_str())
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let last = self.given.iter().rev().find(|(given, _)| given == name);
         last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
@@ -64,7 +64,7 @@ impl Params {
     }
 
     /// Every value of a parameter that may be repeated.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.given
             .iter()
             .filter(move |(given, value)| given == name && !value.is_empty())
@@ -78,7 +78,7 @@ impl Params {
 }
 
 /// Seconds: a number as in JSON, or in the looser form of a person, such as `.5`.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.starts_with('+')
         && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     text.parse().ok().filter(|_| is_number).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -102,10 +102,10 @@ impl<S: Sync> FromRequestParts<S> for Params {
 /// The contract sets no upper bound: a number beyond 64 bits is one that no stream has reached, and messages
 /// and answers give it back as it came (without leading zeros).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Whole(String);
+pub(crate) struct Whole(String);
 
 impl Whole {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
@@ -118,7 +118,7 @@ impl Whole {
     }
 
     /// The number; `u64::MAX` for all that is larger.
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.parse().unwrap_or(u64::MAX)
     }
 
@@ -126,7 +126,7 @@ impl Whole {
         self.0 == "0"
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -2,7 +2,7 @@
 
 mod answer;
 mod body;
-mod signature;
+pub(crate) mod signature;
 
 use std::marker::PhantomData;
 use std::time::Duration;

@@ -26,7 +26,7 @@ pub enum NotSigned {
     Wrong,
 }
 
-pub(super) fn sign(secrets: &[String], body: &str) -> Result<String, BoxError> {
+pub(crate) fn sign(secrets: &[String], body: &str) -> Result<String, BoxError> {
     let seconds = Timestamp::now().as_micros() / 1_000_000;
     let mut header = format!("t={seconds}");
     for secret in secrets {

@@ -12,7 +12,7 @@ mod error_response;
 mod events;
 mod list;
 mod liveness;
-mod page_key;
+pub(crate) mod page_key;
 mod path;
 mod schema;
 mod stream;
