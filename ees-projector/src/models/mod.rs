@@ -10,6 +10,7 @@
 //!
 //! `EES_MODEL_SIZE=large` checks larger sizes, for minutes and not for seconds.
 
+mod projection;
 mod reactor;
 
 use std::collections::BTreeSet;
