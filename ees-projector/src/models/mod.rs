@@ -12,6 +12,7 @@
 
 mod projection;
 mod reactor;
+mod side_by_side;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
