@@ -201,7 +201,7 @@ impl ProjectionState {
     pub(crate) fn may_be_moved_by(&self, worker: Option<Partition>, next: Checkpoint) -> bool {
         // One that stands still is moved for the comparison or the swap for which it does.
         let joins = self.split.is_some_and(|split| split.next_count.is_some());
-        !self.is_left_to_partitions(worker) && !(joins && self.is_past_barrier(next))
+        !(self.is_left_to_partitions(worker) || joins && self.is_past_barrier(next))
     }
 
     /// Returns `true` if the projection is split and this is not its worker of a partition: then only the partitions may
