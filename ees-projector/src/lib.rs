@@ -195,6 +195,8 @@ mod host;
 #[cfg(feature = "laws")]
 pub mod laws;
 mod lookup_fold;
+#[cfg(test)]
+mod models;
 mod multi_fold;
 mod partition;
 mod policy;

@@ -4,7 +4,7 @@ use ees_store::{ChangesetId, Checkpoint, LogEntry, LogId, SegmentPlace, StreamId
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
-use crate::partition::Split;
+use crate::partition::{Partition, Split};
 use crate::segment_progress::SegmentProgress;
 use crate::standby::Standby;
 
@@ -184,8 +184,36 @@ impl ProjectionState {
 
     /// Returns `true` if a partition waits for the others. What comes next is that of the whole projection.
     pub(crate) fn is_at_barrier(&self) -> bool {
-        let barrier = self.split.and_then(|split| split.barrier);
-        barrier.is_some_and(|barrier| self.position.next >= barrier)
+        self.barrier().is_some_and(|barrier| self.position.next >= barrier)
+    }
+
+    /// Returns `true` if a partition at this position would have passed the barrier. It would never be where the others
+    /// wait for it.
+    pub(crate) fn is_past_barrier(&self, next: Checkpoint) -> bool {
+        self.barrier().is_some_and(|barrier| next > barrier)
+    }
+
+    fn barrier(&self) -> Option<Checkpoint> {
+        self.split.and_then(|split| split.barrier)
+    }
+
+    /// Returns `true` if the worker of this partition, or of the whole, may move the row to this position.
+    pub(crate) fn may_be_moved_by(&self, worker: Option<Partition>, next: Checkpoint) -> bool {
+        // One that stands still is moved for the comparison or the swap for which it does.
+        let joins = self.split.is_some_and(|split| split.next_count.is_some());
+        !(self.is_left_to_partitions(worker) || joins && self.is_past_barrier(next))
+    }
+
+    /// Returns `true` if the projection is split and this is not its worker of a partition: then only the partitions may
+    /// apply.
+    pub(crate) fn is_left_to_partitions(&self, worker: Option<Partition>) -> bool {
+        self.split.is_some() && worker.is_none()
+    }
+
+    /// Returns `true` if this is the row of the worker's partition, and not of one with the same number in another split.
+    pub(crate) fn is_of_the_split_of(&self, worker: Option<Partition>) -> bool {
+        let count = self.split.map(|split| split.count);
+        worker.is_none_or(|partition| count == Some(partition.count))
     }
 
     /// Returns the number of partitions that there will be when no change is in progress: 1 if the projection is

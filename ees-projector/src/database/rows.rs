@@ -86,8 +86,9 @@ pub trait AuditRows {
 /// The rows of a reactor's ledger.
 pub trait LedgerRows {
     /// Records a new attempt of an effect, unless the effect is done. Returns the effect as it is then.
-    /// `within` is the longest that an attempt may take. A database without leases returns
-    /// [`Fenced`](super::Fenced) while another worker's attempt may still be in progress.
+    /// `within` is the longest that this attempt may take. A database that several processes share returns
+    /// [`Fenced`](super::Fenced) while an attempt of another worker may still be in progress: it has not ended, and the
+    /// time that it had when it began is not over.
     fn begin_effect(
         &mut self,
         model: &ReadModelId,
@@ -96,7 +97,7 @@ pub trait LedgerRows {
         within: Duration,
     ) -> impl Future<Output = Result<Effect, BoxError>> + Send;
 
-    /// Records how an attempt ended.
+    /// Records how an attempt ended. A failure is news only of the last attempt ([`Effect::record_end`]).
     fn end_effect(
         &mut self,
         model: &ReadModelId,

@@ -17,6 +17,8 @@ use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model_id::ReadModelId;
 
+/// The longest that an attempt may take, in microseconds: as the worker says that began it, whose settings may be others.
+const WITHIN: &str = "within";
 /// The most effects that one transaction deletes. Each has two items.
 const SWEPT_MAX: usize = 40;
 /// The most effects that a query reads.
@@ -64,14 +66,15 @@ impl LedgerRows for Tx {
                 if effect.state == EffectState::Done {
                     return Ok(effect);
                 }
-                if effect.state == EffectState::Started && elsewhere && effect.began_at.elapsed() < within {
+                let its_time = to_number_if(&item, WITHIN)?.map_or(within, Duration::from_micros);
+                if elsewhere && effect.may_be_in_progress(its_time, Timestamp::now()) {
                     return Err(Fenced.into());
                 }
                 (effect, Condition::IsWriting(to_text(&item, WRITING)?.parse()?))
             }
         };
         effect.record_begin(at);
-        let item = of_effect(&effect, me);
+        let item = of_effect(&effect, me, Some(within));
         self.stage_if(&ledger, &key, Some(item), Some(condition))?;
         Ok(effect)
     }
@@ -153,7 +156,8 @@ impl Tx {
         Ok(first.is_some_and(|first| first <= effect.changeset_id))
     }
 
-    /// Writes an effect, unless somebody else has written it in the meantime. The worker that began it stays.
+    /// Writes an effect, unless somebody else has written it in the meantime. The worker that began it stays, and the
+    /// time that it has.
     fn write_effect(
         &mut self,
         name: &str,
@@ -161,7 +165,8 @@ impl Tx {
         before: &Item,
         effect: &Effect,
     ) -> Result<(), BoxError> {
-        let item = of_effect(effect, to_text(before, "worker")?);
+        let within = to_number_if(before, WITHIN)?.map(Duration::from_micros);
+        let item = of_effect(effect, to_text(before, "worker")?, within);
         if effect.is_over() {
             self.mark_over(name, key, effect.began_at)?;
         }
@@ -181,8 +186,8 @@ pub(super) fn of_moment(moment: Timestamp) -> String {
     format!("{:020}", moment.as_micros().max(0))
 }
 
-/// The item of an effect, as begun by this worker, with a new write id.
-fn of_effect(effect: &Effect, worker: &str) -> Item {
+/// The item of an effect, as begun by this worker for at most this time, with a new write id.
+fn of_effect(effect: &Effect, worker: &str, within: Option<Duration>) -> Item {
     let mut item = Item::from(
         [
             ("stream_id", text(effect.stream_id.as_str())),
@@ -198,6 +203,9 @@ fn of_effect(effect: &Effect, worker: &str) -> Item {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    if let Some(within) = within {
+        item.insert(WITHIN.to_owned(), number(u64::try_from(within.as_micros()).unwrap_or(u64::MAX)));
+    }
     if let Some(at) = effect.ended_at {
         item.insert("ended_at".to_owned(), number(at.as_micros()));
     }

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_store::{StreamId, Timestamp};
+use ees_store::{ChangesetId, EventId, StreamId, Timestamp};
 
 use super::Subject;
 use super::support::{ChangingLog, LONG, Note, caught_up, fresh, note};
 use crate::ReadModelId;
 use crate::database::{Database, LedgerRows, Transaction};
 use crate::reactor::{
-    Cause, Effect, EffectQuery, EffectState, PermanentError, Reactor, RetryAfter, Settings, Start,
+    Cause, Effect, EffectId, EffectQuery, EffectState, Ended, PermanentError, Reactor, RetryAfter, Settings,
+    Start,
 };
 use crate::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
 
@@ -505,4 +506,36 @@ pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<S: Subjec
     // What is done of a changeset that waits is known when it comes again.
     let waiting = [("letter", EffectState::Done, 1), ("copy", EffectState::Failed, 1)];
     assert_eq!(states(&effects(&subject, "c").await), waiting);
+}
+
+/// An attempt that fails when another one has begun ends only itself. One that is done counts, however late.
+pub async fn a_late_failure_ends_no_later_attempt<S: Subject>() {
+    let subject = fresh::<S>().await;
+    let model = ReadModelId::live("clerk");
+    let id = EffectId {
+        stream_id: "a".parse().unwrap(),
+        changeset_id: ChangesetId::new(1),
+        event_id: EventId::new(1),
+        effect: "letter".to_owned(),
+    };
+    let begin = async || {
+        let mut tx = subject.database().begin().await.unwrap();
+        let begun = tx.begin_effect(&model, &id, Timestamp::now(), LONG).await.unwrap();
+        tx.commit().await.unwrap();
+        begun.attempts
+    };
+    let end = async |attempt: u32, state: EffectState| {
+        let ended = Ended { attempt, at: Timestamp::now(), state, error: None, result: None };
+        let mut tx = subject.database().begin().await.unwrap();
+        tx.end_effect(&model, &id, &ended).await.unwrap();
+        tx.commit().await.unwrap();
+        states(&effects(&subject, "a").await)[0].1
+    };
+    assert_eq!((begin().await, begin().await), (1, 2));
+    assert_eq!(end(1, EffectState::Failed).await, EffectState::Started, "the second one is in progress");
+    assert_eq!(end(2, EffectState::Failed).await, EffectState::Failed);
+    assert_eq!(begin().await, 3);
+    assert_eq!(end(2, EffectState::Done).await, EffectState::Done);
+    assert_eq!(end(3, EffectState::Failed).await, EffectState::Done);
+    assert_eq!(begin().await, 3, "what is done does not begin again");
 }

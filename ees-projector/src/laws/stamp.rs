@@ -53,6 +53,7 @@ macro_rules! database_laws {
                 the_ledger_has_every_effect_and_what_it_gave
                 the_effects_of_all_partitions_are_counted
                 a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it
+                a_late_failure_ends_no_later_attempt
                 a_stream_that_fails_holds_up_no_other_and_keeps_its_order
                 what_fails_is_tried_again_by_itself_and_given_up_in_the_end
                 what_is_refused_waits_for_an_operator_who_can_discard_it

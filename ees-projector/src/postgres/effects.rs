@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::Tx;
 use super::sql::{signed, unsigned, without_nul};
-use crate::database::LedgerRows;
+use crate::database::{Fenced, LedgerRows};
 use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model_id::ReadModelId;
@@ -19,29 +19,40 @@ macro_rules! columns {
     };
 }
 
+/// An attempt of another worker that may still be in progress is left to that worker, by the database's clock.
 impl LedgerRows for Tx {
     async fn begin_effect(
         &mut self,
         model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
-        _: Duration,
+        within: Duration,
     ) -> Result<Effect, BoxError> {
+        let me = self.worker.clone();
         let begin = sqlx::query(concat!(
-            "INSERT INTO ees.effects AS known
-                (reactor, stream_id, changeset_id, event_id, effect, state, attempts, since, began_at)
-             VALUES ($1, $2, $3, $4, $5, 'started', 1, $6, $6)
+            "INSERT INTO ees.effects AS known (
+                reactor, stream_id, changeset_id, event_id, effect, state, attempts, since, began_at, worker, busy_until
+             )
+             VALUES (
+                $1, $2, $3, $4, $5, 'started', 1, $6, $6, $7, clock_timestamp() + make_interval(secs => $8)
+             )
              ON CONFLICT (reactor, stream_id, changeset_id, event_id, effect) DO UPDATE SET
                 attempts = known.attempts + CASE WHEN known.state = 'done' THEN 0 ELSE 1 END,
                 began_at = CASE WHEN known.state = 'done' THEN known.began_at ELSE excluded.began_at END,
                 ended_at = CASE WHEN known.state = 'done' THEN known.ended_at END,
-                state = CASE WHEN known.state = 'done' THEN known.state ELSE 'started' END
+                state = CASE WHEN known.state = 'done' THEN known.state ELSE 'started' END,
+                worker = excluded.worker,
+                busy_until = excluded.busy_until
+             WHERE known.state = 'done' OR known.ended_at IS NOT NULL OR known.worker = excluded.worker
+                OR coalesce(known.busy_until <= clock_timestamp(), true)
              RETURNING ",
             columns!()
         ));
         let begin = begin.bind(model.name()).bind(id.stream_id.as_str()).bind(signed(id.changeset_id.get()));
         let begin = begin.bind(signed(id.event_id.get())).bind(&id.effect).bind(at.as_micros());
-        effect(&begin.fetch_one(self.inner()).await?)
+        let begin = begin.bind(&*me).bind(within.as_secs_f64());
+        let begun = begin.fetch_optional(self.inner()).await?;
+        effect(&begun.ok_or(Fenced)?)
     }
 
     async fn end_effect(
@@ -53,7 +64,7 @@ impl LedgerRows for Tx {
         let end = sqlx::query(
             "UPDATE ees.effects SET state = $6, ended_at = $7, error = $8, result = $9
              WHERE reactor = $1 AND stream_id = $2 AND changeset_id = $3 AND event_id = $4 AND effect = $5
-                AND (state = 'started' OR ($6 = 'done' AND state <> 'done'))",
+                AND (state = 'started' AND attempts = $10 OR $6 = 'done' AND state <> 'done')",
         );
         end.bind(model.name())
             .bind(id.stream_id.as_str())
@@ -64,6 +75,7 @@ impl LedgerRows for Tx {
             .bind(ended.at.as_micros())
             .bind(ended.error.as_deref().map(without_nul))
             .bind(ended.result.as_ref().map(Json::as_str))
+            .bind(i64::from(ended.attempt))
             .execute(self.inner())
             .await?;
         Ok(())

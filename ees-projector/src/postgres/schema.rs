@@ -29,6 +29,7 @@ fn migrator() -> Migrator {
         step(5, "timers", include_str!("0005_timers.sql")),
         step(6, "fingerprints", include_str!("0006_fingerprints.sql")),
         step(7, "segments", include_str!("0007_segments.sql")),
+        step(8, "attempts", include_str!("0008_attempts.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");

@@ -1,5 +1,8 @@
 //! Effects as the ledger records them.
 
+#[cfg(any(test, feature = "dynamodb"))]
+use std::time::Duration;
+
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +121,8 @@ impl Default for EffectQuery {
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
+    /// Which attempt: [`Effect::attempts`] when it began.
+    pub attempt: u32,
     /// When it ended.
     pub at: Timestamp,
     /// [`Done`](EffectState::Done) or [`Failed`](EffectState::Failed).
@@ -170,16 +175,24 @@ impl Effect {
         self.ended_at = None;
     }
 
-    /// Ends an attempt. A slower attempt that fails does not change an effect that is done, parked or
-    /// discarded by now. For [backends](crate::database::LedgerRows).
+    /// Ends an attempt. A slower attempt that fails does not change an effect that is done, parked, discarded or
+    /// begun again by now. For [backends](crate::database::LedgerRows).
     pub fn record_end(&mut self, ended: Ended) {
-        let is_news = self.state == EffectState::Started || ended.state == EffectState::Done;
+        let is_last = self.state == EffectState::Started && self.attempts == ended.attempt;
+        let is_news = is_last || ended.state == EffectState::Done;
         if is_news && self.state != EffectState::Done {
             self.state = ended.state;
             self.ended_at = Some(ended.at);
             self.error = ended.error;
             self.result = ended.result;
         }
+    }
+
+    /// Returns `true` if the last attempt may still be in progress: it has not ended, and its time is not over. What the
+    /// state says does not matter: an operator may have discarded the effect meanwhile.
+    #[cfg(any(test, feature = "dynamodb"))]
+    pub(crate) fn may_be_in_progress(&self, within: Duration, now: Timestamp) -> bool {
+        self.state != EffectState::Done && self.ended_at.is_none() && now < self.began_at + within
     }
 
     /// Returns `true` if the effect will never run again.

@@ -1,13 +1,16 @@
 //! What a reactor's code runs its effects in: an event, or the firing of a timer.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
 
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp, TraceContext};
 use futures::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::timer::{Timer, TimerChange};
@@ -54,6 +57,9 @@ impl Scope<'_> {
             return Err(PermanentError::because(reason).into());
         }
         let id = self.id_of(name);
+        let timeout = self.ledger.timeout();
+        // From before it is in the ledger: another worker begins the effect anew when its time there is over.
+        let deadline = Instant::now() + timeout;
         let begun = self.ledger.begin(&id).await?;
         if begun.state == EffectState::Done {
             return read(name, begun.result.as_ref());
@@ -62,11 +68,10 @@ impl Scope<'_> {
         let acting =
             AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) })
                 .catch_unwind();
-        let timeout = self.ledger.timeout();
-        let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, span.run(acting)).await {
-            Ok(Ok(acted)) => acted,
-            Ok(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
-            Err(_) => Err(format!("effect {name}: not done after {timeout:?}").into()),
+        let acted: Result<T, BoxError> = match until(deadline, span.run(acting)).await {
+            Some(Ok(acted)) => acted,
+            Some(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
+            None => Err(format!("effect {name}: not done after {timeout:?}").into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {
@@ -78,7 +83,8 @@ impl Scope<'_> {
             }
         };
         span.end();
-        self.ledger.end(&id, Ended { at: Timestamp::now(), state, error, result }).await?;
+        let attempt = begun.attempts;
+        self.ledger.end(&id, Ended { attempt, at: Timestamp::now(), state, error, result }).await?;
         ended.map(|(_, result)| result)
     }
 
@@ -141,6 +147,17 @@ impl Scope<'_> {
             effect: format!("{}{effect}", self.prefix),
         }
     }
+}
+
+/// Runs an attempt until its time is over, and not one step further: a process that was frozen must not go on with
+/// what another one may have begun anew. (`tokio::time::timeout` would take that step.)
+async fn until<F: Future>(deadline: Instant, attempt: F) -> Option<F::Output> {
+    let (mut attempt, mut over) = (pin!(attempt), pin!(tokio::time::sleep_until(deadline)));
+    poll_fn(|context| match Instant::now() >= deadline || over.as_mut().poll(context).is_ready() {
+        true => Poll::Ready(None),
+        false => attempt.as_mut().poll(context).map(Some),
+    })
+    .await
 }
 
 fn check(what: &str, name: &str) -> Result<(), PermanentError> {

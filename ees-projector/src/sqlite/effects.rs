@@ -17,6 +17,7 @@ macro_rules! columns {
     };
 }
 
+/// An attempt of another worker is never in progress when one begins: the claim is held by one process, until it ends.
 impl LedgerRows for Tx {
     async fn begin_effect(
         &mut self,
@@ -53,7 +54,7 @@ impl LedgerRows for Tx {
         let mut end = self.of(model).await?.prepare_cached(
             "UPDATE ees_effects SET state = ?6, ended_at = ?7, error = ?8, result = ?9
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND event_id = ?4 AND effect = ?5
-                AND (state = 'started' OR (?6 = 'done' AND state <> 'done'))",
+                AND (state = 'started' AND attempts = ?10 OR ?6 = 'done' AND state <> 'done')",
         )?;
         end.execute(params![
             model.name(),
@@ -65,6 +66,7 @@ impl LedgerRows for Tx {
             ended.at.as_micros(),
             ended.error,
             ended.result.as_ref().map(Json::as_str),
+            ended.attempt,
         ])?;
         Ok(())
     }

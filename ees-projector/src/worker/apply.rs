@@ -206,12 +206,12 @@ impl<D: Database> Core<D> {
         range: Range<usize>,
         parked: &Arc<HashSet<StreamId>>,
     ) -> Result<ProjectionState, StepError> {
-        // The row may have been read again since this batch was fetched. If the projection was split
-        // meanwhile, only its partitions may apply these changesets.
-        if self.is_left_to_partitions(from) {
+        let to = batch.state_before(range.end, from);
+        // The row may have been read again since this batch was fetched. If the projection was split meanwhile, only
+        // its partitions may apply these changesets, and those up to the barrier.
+        if !from.may_be_moved_by(self.partition(), to.position.next) {
             return Err(StepError::Fenced);
         }
-        let to = batch.state_before(range.end, from);
         let first = batch.reference(range.start);
         let (core, batch, parked, state) = (self.clone(), batch.clone(), parked.clone(), from.clone());
         let apply = self.transact(from, to, first.clone(), move |tx| {

@@ -167,7 +167,7 @@ impl<D: Database> Core<D> {
     /// Returns `true` if the projection is split and this core is not for a partition: then only the
     /// partitions may apply.
     pub(crate) fn is_left_to_partitions(&self, state: &ProjectionState) -> bool {
-        state.split.is_some() && self.partition.is_none()
+        state.is_left_to_partitions(self.partition)
     }
 
     /// Returns the head of the log.

@@ -11,7 +11,7 @@ use crate::projection::{Order, TablesChecked};
 use crate::projection_state::{AuditEntry, ParkedStream, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::settings::NewVersion;
-use crate::standby::{SideBySide, StandbyRole};
+use crate::standby::SideBySide;
 use crate::status::Kind;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -31,7 +31,7 @@ impl<D: Database> Core<D> {
                 let fingerprint = self.fingerprint_of_nothing();
                 return self.make(ProjectionState { fingerprint, ..state }).await;
             }
-            Some(state) if state.version == version && self.has_the_partitions_of(&state) => {
+            Some(state) if state.version == version && state.is_of_the_split_of(self.partition()) => {
                 if D::COPIES && !must_be_there {
                     self.require_no_copy(&mut tx).await?;
                 }
@@ -133,9 +133,8 @@ impl<D: Database> Core<D> {
         // Never replace a newer version that is being built: two programs would replace each other's standby
         // for ever.
         let is_to_be = |known: &ProjectionState| {
-            let is_built = known.standby.as_ref().is_some_and(|plan| plan.role == StandbyRole::Building);
             known.version == self.processor.version()
-                || (is_built && known.version > self.processor.version())
+                || (known.is_being_built() && known.version > self.processor.version())
         };
         if known.as_ref().is_some_and(is_to_be) {
             return Ok(true);
@@ -289,13 +288,6 @@ impl<D: Database> Core<D> {
         let others = tx.objects_of_others(self.id()).await?;
         self.processor.create_tables(tx).await.map_err(setup::<D>)?;
         Ok(tx.claim_objects(self.id(), &others).await?)
-    }
-
-    /// Returns `true` if the row belongs to this partition, and not to one with the same number in another
-    /// split.
-    fn has_the_partitions_of(&self, state: &ProjectionState) -> bool {
-        let count = state.split.map(|split| split.count);
-        self.partition().is_none_or(|partition| count == Some(partition.count))
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) mod outcome;
 mod parked;
 mod parked_streams;
 mod partition_workers;
-mod partitions;
+pub(crate) mod partitions;
 mod preview;
 pub(crate) mod processor;
 mod reactor;

@@ -27,11 +27,59 @@ use crate::worker::worker_status::WorkerStatus;
 /// How often the partitions are looked at when their number changes, or the standby is about to be swapped.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How the rows change when the streams are dealt out to another number of partitions.
+pub(crate) enum DealtOut {
+    /// The projection's row. There are no partitions yet, and those that it asks for are made at once.
+    AtOnce(ProjectionState),
+    /// The projection's row, and those of its partitions: they stop at a common barrier, and are replaced there.
+    AtBarrier(ProjectionState, Vec<ProjectionState>),
+}
+
 impl ProjectionState {
-    /// Returns the row of a partition at the position of the projection. The first one gets the fingerprint: only
-    /// the sum of all counts. If the log is read by segments, each gets one, and waits at the end of it.
-    fn partition(&self, split: Split, number: u32) -> Self {
-        let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
+    /// Deals the streams out to another number of partitions. `rows` are those of the partitions that there are. `audited`:
+    /// an operator asked for it.
+    pub(crate) fn dealt_out(&self, rows: &[&Self], count: u32, audited: bool) -> DealtOut {
+        let barrier = rows.iter().map(|row| row.position.next).max();
+        let (Some(split), Some(barrier)) = (self.split, barrier) else {
+            return DealtOut::AtOnce(
+                self.moved(|state| state.split = (count > 1).then(|| Split::into(count))),
+            );
+        };
+        let split = Split { next_count: Some(count), barrier: Some(barrier), ..split };
+        let rebuild_until = rows.iter().find_map(|row| row.rebuild_until);
+        let whole = self.moved(|state| {
+            state.split = Some(split);
+            if audited {
+                // An operator's change is no part of a rebuild that has ended in each partition.
+                state.rebuild_until = rebuild_until;
+            }
+        });
+        DealtOut::AtBarrier(whole, rows.iter().map(|row| row.moved(|row| row.split = Some(split))).collect())
+    }
+
+    /// Returns the row once its partitions are replaced by the new ones, if all of them are at the barrier.
+    pub(crate) fn joined(&self, rows: &[&Self]) -> Option<Self> {
+        let Split { barrier, next_count, .. } = self.split?;
+        let (barrier, first) = (barrier?, rows.first()?);
+        if rows.iter().any(|row| row.position.next != barrier) {
+            return None;
+        }
+        Some(self.moved(|state| {
+            state.position.next = barrier;
+            state.log_id = first.log_id;
+            state.last = first.last.clone();
+            state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
+            state.add_skips(rows.iter().flat_map(|row| &row.skips).copied());
+            state.split = next_count.filter(|count| *count > 1).map(Split::into);
+            state.segment = None;
+            state.fingerprint = sum(rows.iter().copied());
+        }))
+    }
+
+    /// Returns the row of a partition at the position of the projection, with an epoch that was never used under its name.
+    /// The first one gets the fingerprint: only the sum of all counts. If the log is read by segments, each gets one, and
+    /// waits at the end of it.
+    pub(crate) fn partition(&self, split: Split, number: u32, epoch: u64) -> Self {
         let position = Position { epoch, ..self.position };
         let fingerprint = self.fingerprint.map(|all| if number == 0 { all } else { Fingerprint::default() });
         let segment = self.segment.as_ref().map(|segment| segment.of(number));
@@ -95,8 +143,9 @@ impl<D: Database> Core<D> {
     ) -> Result<(), StepError> {
         tx.remove_partitions(self.id()).await?;
         let Some(split) = state.split else { return Ok(()) };
+        let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         for partition in Partition::all(split.count) {
-            let row = state.partition(split, partition.index);
+            let row = state.partition(split, partition.index, epoch);
             tx.add_partition(&self.id().of_partition(partition), &row).await?;
         }
         Ok(())
@@ -129,27 +178,17 @@ impl<D: Database> Core<D> {
         let state = state.filter(|state| state.split == seen && state.segment.is_none());
         let state = state.ok_or(StepError::Fenced)?;
         let rows = tx.partitions(self.id(), true).await?;
-        let ahead = rows.iter().map(|row| row.state.position.next).max();
-        let to = match (state.split, ahead) {
-            (Some(split), Some(barrier)) => {
-                let split = Split { next_count: Some(count), barrier: Some(barrier), ..split };
-                for row in &rows {
-                    let moved = row.state.moved(|row| row.split = Some(split));
-                    let replaced = tx.replace(&row.id, row.state.position, &moved).await;
-                    if !replaced? {
+        let states: Vec<_> = rows.iter().map(|row| &row.state).collect();
+        let to = match state.dealt_out(&states, count, audit.is_some()) {
+            DealtOut::AtBarrier(to, moved) => {
+                for (row, moved) in rows.iter().zip(&moved) {
+                    if !tx.replace(&row.id, row.state.position, moved).await? {
                         return Err(StepError::Fenced);
                     }
                 }
-                state.moved(|state| {
-                    state.split = Some(split);
-                    if audit.is_some() {
-                        // An operator's change is no part of a rebuild that has ended in each partition.
-                        state.rebuild_until = rows.iter().find_map(|row| row.state.rebuild_until);
-                    }
-                })
+                to
             }
-            _ => {
-                let to = state.moved(|state| state.split = (count > 1).then(|| Split::into(count)));
+            DealtOut::AtOnce(to) => {
                 self.create_partitions(&mut tx, &to).await?;
                 to
             }
@@ -201,21 +240,9 @@ impl<D: Database> Core<D> {
     async fn join(&self) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
         let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
-        let Some(Split { barrier: Some(barrier), next_count, .. }) = state.split else { return Ok(()) };
         let rows = tx.partitions(self.id(), true).await?;
-        if rows.is_empty() || rows.iter().any(|row| row.state.position.next != barrier) {
-            return Ok(());
-        }
-        let to = state.moved(|state| {
-            state.position.next = barrier;
-            state.log_id = rows[0].state.log_id;
-            state.last = rows[0].state.last.clone();
-            state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
-            state.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
-            state.split = next_count.filter(|count| *count > 1).map(Split::into);
-            state.segment = None;
-            state.fingerprint = sum(rows.iter().map(|row| &row.state));
-        });
+        let rows: Vec<_> = rows.iter().map(|row| &row.state).collect();
+        let Some(to) = state.joined(&rows) else { return Ok(()) };
         self.create_partitions(&mut tx, &to).await?;
         if !tx.replace(self.id(), state.position, &to).await? {
             return Err(StepError::Fenced);
@@ -223,8 +250,8 @@ impl<D: Database> Core<D> {
         tx.commit().await?;
         tracing::info!(
             projection = self.name(),
-            checkpoint = barrier.get(),
-            partitions = next_count,
+            checkpoint = to.position.next.get(),
+            partitions = to.partitions(),
             "the streams are split into partitions"
         );
         Ok(())

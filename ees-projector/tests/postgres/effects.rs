@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ees_projector::ReadModelId;
-use ees_projector::database::{Database, LedgerRows};
-use ees_projector::reactor::{Effect, EffectQuery, EffectState, Settings, Start};
+use ees_projector::database::{Database, Fenced, LedgerRows, Transaction};
+use ees_projector::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended, Settings, Start};
 use ees_projector::webhook::{Delivery, HttpReactor};
 use ees_projector::{Parking, Projector, postgres, sqlite};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
-use ees_store::{Commit, EventStore, Events, Expectation, memory};
+use ees_store::{Commit, EventStore, Events, Expectation, Timestamp, memory};
 use ees_test_postgres::TestDatabase;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -195,4 +195,44 @@ async fn no_effect_is_lost_and_none_is_repeated_unseen_on_postgresql() {
     let own = TestDatabase::new().await;
     let database = postgres::Database::connect(own.url()).await.unwrap();
     under_fire(own.url(), &database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_of_another_worker_is_left_to_it_until_it_has_ended_or_its_time_is_over() {
+    let own = TestDatabase::new().await;
+    let (first, second) = (
+        postgres::Database::connect(own.url()).await.unwrap(),
+        postgres::Database::connect(own.url()).await.unwrap(),
+    );
+    let (model, hour) = (ReadModelId::live("hook"), Duration::from_secs(3_600));
+    let id = EffectId {
+        stream_id: "a".parse().unwrap(),
+        changeset_id: 1.into(),
+        event_id: 1.into(),
+        effect: "post".to_owned(),
+    };
+    let begin = async |database: &postgres::Database, within: Duration| {
+        let mut tx = database.begin().await.unwrap();
+        let begun = tx.begin_effect(&model, &id, Timestamp::now(), within).await;
+        let begun =
+            begun.map(|effect| effect.attempts).map_err(|error| assert!(error.is::<Fenced>(), "{error}"));
+        tx.commit().await.unwrap();
+        begun
+    };
+    assert_eq!(begin(&first, hour).await, Ok(1));
+    assert_eq!(begin(&second, Duration::ZERO).await, Err(()), "it has the time that its own worker gave it");
+    assert_eq!(begin(&first, Duration::ZERO).await, Ok(2), "a worker knows of its own attempts");
+    assert_eq!(begin(&second, hour).await, Ok(3), "its time is over");
+
+    let mut tx = second.begin().await.unwrap();
+    tx.settle_effects(&model, &id.stream_id, id.changeset_id, EffectState::Discarded).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(begin(&first, hour).await, Err(()), "it is in progress, whatever was decided meanwhile");
+
+    let ended =
+        Ended { attempt: 3, at: Timestamp::now(), state: EffectState::Done, error: None, result: None };
+    let mut tx = second.begin().await.unwrap();
+    tx.end_effect(&model, &id, &ended).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(begin(&first, hour).await, Ok(3), "it is done, and does not begin again");
 }

@@ -3,7 +3,7 @@
 mod change;
 pub(crate) mod operation;
 mod target;
-mod transition;
+pub(crate) mod transition;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -57,7 +57,7 @@ pub(crate) fn transition(
         Transition::SkipNext { from, .. } if state.position.next != *from => {
             return Err(OperateError::Overtaken);
         }
-        Transition::SkipNext { changeset, .. } if state.is_at_barrier() => {
+        Transition::SkipNext { changeset, .. } if state.is_past_barrier(changeset.checkpoint.next()) => {
             return Err(OperateError::NotSkippable { checkpoint: changeset.checkpoint });
         }
         Transition::SkipNext { changeset, .. } => state.moved(|state| {
@@ -236,6 +236,21 @@ mod tests {
             // A worker that was asleep fails at the fence, because the epoch rose.
             expected.position.epoch = before.position.epoch + 1;
             assert_eq!(transition(&before, &action), Ok(expected), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_behind_the_barrier_is_skipped() {
+        let split = Some(Split::into(2).joining_at(Checkpoint::new(7)));
+        let waits_at_seven = ProjectionState { split, ..at(5) };
+        let skip = |checkpoint| {
+            let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(checkpoint) };
+            transition(&waits_at_seven, &skip).map(|moved| moved.position.next.get())
+        };
+        assert_eq!(skip(6), Ok(7));
+        for checkpoint in [7, 9] {
+            let refused = OperateError::NotSkippable { checkpoint: Checkpoint::new(checkpoint) };
+            assert_eq!(skip(checkpoint), Err(refused), "the partition would never be at the barrier");
         }
     }
 

@@ -35,6 +35,9 @@ use crate::worker::reactor::firing::fire;
 /// its own.
 const VERSION: u32 = 0;
 
+/// An effect may take as long, whatever the settings say: clocks and databases can add it to a time.
+const EFFECT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A reactor, its subscription and its settings.
 pub(crate) struct ReactorAdapter<R> {
     reactor: R,
@@ -188,7 +191,7 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
     }
 
     fn effect_timeout(&self) -> Duration {
-        self.settings.effect_timeout
+        self.settings.effect_timeout.min(EFFECT_MAX)
     }
 
     fn retry_at(&self, _: Parking, error: &BoxError, attempts: u32, since: Timestamp) -> Option<Timestamp> {

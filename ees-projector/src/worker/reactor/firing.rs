@@ -43,17 +43,18 @@ async fn fire_one(effects: &dyn Effects, timer: Timer, ledger: &dyn Ledger) -> R
         EffectState::Done => Ok(None),
         _ => effects.fire(&timer, ledger).await,
     };
+    let (attempt, at) = (begun.attempts, Timestamp::now());
     let (ended, left) = match fired {
         Ok(next) => {
             let result = Json::of(&next.as_ref().map(|next| next.due)).ok();
-            (Ended { at: Timestamp::now(), state: EffectState::Done, error: None, result }, next)
+            (Ended { attempt, at, state: EffectState::Done, error: None, result }, next)
         }
         Err(error) if is_caused_by::<Unrecorded>(&*error) => return Err(Unrecorded),
         Err(error) => {
             let wait = effects.retry_after(&error, timer.attempts.saturating_add(1));
             let postponed = postponed(&timer, &error, wait, ledger.now());
             let error = postponed.error.clone();
-            (Ended { at: Timestamp::now(), state: EffectState::Failed, error, result: None }, Some(postponed))
+            (Ended { attempt, at, state: EffectState::Failed, error, result: None }, Some(postponed))
         }
     };
     ledger.end_firing(&timer, ended, left).await

@@ -145,7 +145,8 @@ impl<D: Database> Ledger for HeldState<D> {
                         }
                     };
                     let result = Some(result.map_err(|error| StepError::Database(error.into()))?);
-                    let ended = Ended { at: Timestamp::now(), state: EffectState::Done, error: None, result };
+                    let (attempt, at) = (effect.attempts, Timestamp::now());
+                    let ended = Ended { attempt, at, state: EffectState::Done, error: None, result };
                     tx.end_effect(core.id(), &id, &ended).await?;
                     effect.record_end(ended);
                     Ok(effect)

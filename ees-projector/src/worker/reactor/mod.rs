@@ -39,9 +39,10 @@ impl<D: Database> Runner<D> {
             return Err(StepError::Fenced);
         }
         let state = self.make_room(state).await?;
-        // Retries may have taken long, and an operator may have moved the position meanwhile.
+        // Retries may have taken long. An operator may have moved the position meanwhile, or dealt the streams out.
         let has_moved = state.position.next != batch.from;
-        if has_moved || state.pause.is_some() || self.core.is_left_to_partitions(&state) {
+        let may_move = state.may_be_moved_by(self.core.partition(), batch.next);
+        if has_moved || state.pause.is_some() || !may_move {
             return Err(StepError::Fenced);
         }
         let processor = self.core.processor.clone();

@@ -75,8 +75,7 @@ impl<D: Database> Core<D> {
             async move {
                 let standby = core.onto(Slot::Standby);
                 let mut live = tx.lock(core.id()).await?.ok_or(StepError::Fenced)?;
-                let found = tx.load(standby.id()).await?.and_then(|found| found.standby);
-                if found.is_some_and(|found| found.role == StandbyRole::Building) {
+                if tx.load(standby.id()).await?.is_some_and(|found| found.is_being_built()) {
                     return Ok(false);
                 }
                 core.know_skips(tx, &mut live).await?;
@@ -206,6 +205,8 @@ impl<D: Database> Runner<D> {
             self.older_readers = None;
             return Ok(());
         };
+        // Another standby may take the place of this one, with the same plan.
+        let decided_at = state.position.epoch;
         // Of a read model in partitions, nobody has the lease until then.
         if !self.has_lease().await? || !self.is_split_like_live().await? {
             return Ok(());
@@ -245,7 +246,7 @@ impl<D: Database> Runner<D> {
             if state.standby.as_ref() != Some(&plan) {
                 break;
             }
-            match self.swap(state.position.epoch, "swap", "the standby has caught up").await {
+            match self.swap(decided_at, "swap", "the standby has caught up").await {
                 // The next attempt would cost as much, and fail as well.
                 Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
                 // The live read model moved on, where it can't be locked. Nothing has to be compared again.
@@ -258,9 +259,7 @@ impl<D: Database> Runner<D> {
 
     /// Returns the plan for the standby, if it has caught up.
     pub(crate) fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
-        let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
-        let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
-        caught_up.then_some(plan)
+        state.swap_due(self.status.snapshot().state == State::Following)
     }
 
     /// Like [`is_due`](Self::is_due), for a standby whose partitions have workers of their own: as the status shows
@@ -277,12 +276,30 @@ impl<D: Database> Runner<D> {
     async fn remain_standby(&mut self, note: String) -> Result<(), StepError> {
         tracing::error!(projection = self.core.name(), note, "not swapped");
         let state = self.take_state().await?;
-        let moved = state.moved(|state| {
+        let moved = state.remaining_standby(note);
+        self.commit(state, moved, no_work).await
+    }
+}
+
+impl ProjectionState {
+    /// Returns the plan for a standby that is to be swapped now, if it follows the log.
+    pub(crate) fn swap_due(&self, follows: bool) -> Option<Standby> {
+        let plan = self.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
+        (follows && self.rebuild_until.is_none()).then_some(plan)
+    }
+
+    /// Returns the row of a standby that is not swapped by itself any more.
+    pub(crate) fn remaining_standby(&self, note: String) -> Self {
+        self.moved(|state| {
             if let Some(standby) = &mut state.standby {
                 standby.swap = false;
                 standby.note = Some(note);
             }
-        });
-        self.commit(state, moved, no_work).await
+        })
+    }
+
+    /// Returns `true` if a standby is being built, or is complete and was never live: no other one takes its place.
+    pub(crate) fn is_being_built(&self) -> bool {
+        self.standby.as_ref().is_some_and(|plan| plan.role == StandbyRole::Building)
     }
 }

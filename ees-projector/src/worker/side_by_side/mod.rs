@@ -11,5 +11,5 @@ mod build;
 mod compare;
 pub(crate) mod estimate;
 pub(crate) mod open_readers;
-mod rows;
-mod swap;
+pub(crate) mod rows;
+pub(crate) mod swap;

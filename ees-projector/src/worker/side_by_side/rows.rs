@@ -16,10 +16,10 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
 /// All rows of one read model.
-pub(super) struct Rows {
-    pub(super) whole: ProjectionState,
+pub(crate) struct Rows {
+    pub(crate) whole: ProjectionState,
     /// In order. Empty if it is not split.
-    pub(super) partitions: Vec<PartitionRow>,
+    pub(crate) partitions: Vec<PartitionRow>,
 }
 
 impl Rows {

@@ -6,7 +6,7 @@ use super::rows::{Rows, no_live};
 use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
-use crate::projection_state::{AuditEntry, ProjectionState};
+use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -59,8 +59,60 @@ impl<D: Database> Runner<D> {
     }
 }
 
+/// The rows of two read models, or of a partition of each, after a swap.
+pub(crate) struct Exchanged {
+    /// That of the standby, which is live from then on.
+    pub(crate) to_live: ProjectionState,
+    /// That of the live one.
+    pub(crate) to_standby: ProjectionState,
+}
+
+impl Rows {
+    /// Returns `true` if this standby may replace the live read model now. `epoch` is that of its row when this was
+    /// decided, and `ends` are the checkpoints that it must have reached.
+    pub(crate) fn may_replace(&self, live: &Self, epoch: u64, ends: &[Checkpoint]) -> bool {
+        let raised = self.whole.position.epoch.checked_sub(epoch);
+        let is_same = raised.is_some_and(|raised| raised < EPOCHS_OF_A_SWAP);
+        let is_there = self.positions().iter().zip(ends).all(|(next, end)| next >= end);
+        is_same && self.is_split_like(live) && is_there
+    }
+}
+
+impl ProjectionState {
+    /// Returns the rows after this standby and the live read model have changed places. The live one follows from then
+    /// on.
+    pub(crate) fn exchanged(&self, live: &Self, left_behind: Vec<String>) -> Exchanged {
+        let following = Standby {
+            role: StandbyRole::Following,
+            keeps_skips: live.version == self.version,
+            left_behind,
+            ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
+        };
+        let keeps_skips = self.standby.as_ref().is_some_and(|plan| plan.keeps_skips);
+        let Exchanged { to_live, to_standby } = self.exchanged_partition(live, keeps_skips);
+        Exchanged { to_live, to_standby: Self { standby: Some(following), ..to_standby } }
+    }
+
+    /// Like [`exchanged`](Self::exchanged), for the rows of a partition. Workers with the old rows lose at the fence.
+    fn exchanged_partition(&self, live: &Self, keeps_skips: bool) -> Exchanged {
+        let epoch = live.position.epoch.max(self.position.epoch) + EPOCHS_OF_A_SWAP;
+        let moved = |state: &Self| Self {
+            standby: None,
+            split: state.split.map(|split| Split::into(split.count)),
+            position: Position { epoch, ..state.position },
+            ..state.clone()
+        };
+        let mut to_live = moved(self);
+        if keeps_skips {
+            // Also those that were made since the standby was begun.
+            to_live.add_skips(live.skips.iter().copied());
+        }
+        Exchanged { to_live, to_standby: moved(live) }
+    }
+}
+
 /// The checkpoints of a read model, but none past the end of the log.
-fn until(rows: &Rows, end: Checkpoint) -> Vec<Checkpoint> {
+pub(crate) fn until(rows: &Rows, end: Checkpoint) -> Vec<Checkpoint> {
     rows.positions().into_iter().map(|next| next.min(end)).collect()
 }
 
@@ -79,43 +131,22 @@ impl<D: Database> Core<D> {
     ) -> Result<(Checkpoint, u32, u32), StepError> {
         let (live, own) = (self.live(), self.id().clone());
         let ours = Rows::read(&mut tx, &own, true).await?.ok_or(StepError::Absent)?;
-        let raised = ours.whole.position.epoch.checked_sub(epoch);
-        if raised.is_none_or(|raised| raised >= EPOCHS_OF_A_SWAP) {
-            return Err(StepError::Fenced);
-        }
-        let is_there = ours.positions().iter().zip(ends).all(|(next, end)| next >= end);
-        if !ours.is_split_like(theirs) || !is_there {
+        if !ours.may_replace(theirs, epoch, ends) {
             return Err(StepError::Fenced);
         }
         let left_behind = tx.left_behind(&live, &own).await?;
         let plan = ours.whole.standby.as_ref();
-        let keeps_skips = plan.is_some_and(|plan| plan.keeps_skips);
         let back = plan.is_some_and(|plan| plan.role == StandbyRole::Following);
-        let following = Standby {
-            role: StandbyRole::Following,
-            keeps_skips: theirs.whole.version == ours.whole.version,
-            left_behind: left_behind.clone(),
-            ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
-        };
-        let whole = (&own, &ours.whole, &live, &theirs.whole, Some(following));
-        let of_partitions = ours.partitions.iter().zip(&theirs.partitions);
-        let of_partitions =
-            of_partitions.map(|(our, their)| (&our.id, &our.state, &their.id, &their.state, None));
-        for (own, ours, live, theirs, following) in std::iter::once(whole).chain(of_partitions) {
-            let epoch = theirs.position.epoch.max(ours.position.epoch) + EPOCHS_OF_A_SWAP;
-            let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
-                let split = state.split.map(|split| Split::into(split.count));
-                let mut state = ProjectionState { standby, split, ..state.clone() };
-                state.position.epoch = epoch;
-                state
-            };
-            let mut swapped = with_epoch(ours, None);
-            if keeps_skips {
-                // Also those that were made since the standby was begun.
-                swapped.add_skips(theirs.skips.iter().copied());
-            }
-            let is_replaced = tx.replace(own, ours.position, &with_epoch(theirs, following)).await?
-                && tx.replace(live, theirs.position, &swapped).await?;
+        let Exchanged { to_live, to_standby } = ours.whole.exchanged(&theirs.whole, left_behind.clone());
+        let whole = (&own, &ours.whole, &live, &theirs.whole, to_live, to_standby);
+        let of_partitions = ours.partitions.iter().zip(&theirs.partitions).map(|(our, their)| {
+            let keeps_skips = plan.is_some_and(|plan| plan.keeps_skips);
+            let Exchanged { to_live, to_standby } = our.state.exchanged_partition(&their.state, keeps_skips);
+            (&our.id, &our.state, &their.id, &their.state, to_live, to_standby)
+        });
+        for (own, ours, live, theirs, to_live, to_standby) in std::iter::once(whole).chain(of_partitions) {
+            let is_replaced = tx.replace(own, ours.position, &to_standby).await?
+                && tx.replace(live, theirs.position, &to_live).await?;
             if !is_replaced {
                 return Err(StepError::Fenced);
             }
