@@ -141,9 +141,9 @@ bad-days seeds="200":
 check-lanes:
     cargo run --quiet --locked --release -p ees-test-models --bin check_lanes
 
-# Checks the models of the store's protocols at sizes that take minutes (CI takes smaller ones).
+# Checks the models of the protocols of store and projector at sizes that take minutes (CI takes smaller ones).
 check-models:
-    EES_MODEL_SIZE=large cargo test --locked --release -p ees-store --lib -- --nocapture --test-threads 1 models::
+    EES_MODEL_SIZE=large cargo test --locked --release -p ees-store -p ees-projector --lib -- --nocapture --test-threads 1 models::
 
 # Simulates a log in lanes under load, up to a number of changesets (CI takes few): a billion takes minutes.
 load-lanes changesets="1000000000":
