@@ -5,6 +5,8 @@ mod api;
 mod cli;
 mod console;
 mod file_history;
+mod file_history_dynamodb;
 mod file_history_postgres;
 mod previewing;
 mod tracing;
+mod under_fire;
