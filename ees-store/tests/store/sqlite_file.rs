@@ -251,6 +251,44 @@ async fn a_log_whose_commits_are_there_is_not_begun_anew() {
     assert_eq!(store.head().await.unwrap().checkpoint.get(), 20);
 }
 
+#[tokio::test]
+async fn a_write_ahead_log_of_another_state_of_the_log_is_not_mixed_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let large = |number: usize| {
+        let events = Events::parse(&format!("[\"{}\"]", "x".repeat(900_000))).unwrap();
+        Commit::new(format!("large-{number}").parse().unwrap(), Expectation::NewStream, events)
+    };
+    drop(Store::open(at("log.db")).unwrap());
+    let store = Store::open(at("log.db")).unwrap();
+    store.commit(commit("first")).await.unwrap();
+    let early = std::fs::read(at("log.db-wal")).unwrap();
+    backup(&at("log.db"), &at("backup.db")).unwrap();
+    // So many that the write-ahead log is begun anew.
+    for number in 0..70 {
+        store.commit(large(number)).await.unwrap();
+    }
+    let late = std::fs::read(at("log.db-wal")).unwrap();
+    drop(store);
+
+    let mixed = tempfile::tempdir().unwrap();
+    let (log, wal) = (mixed.path().join("log.db"), mixed.path().join("log.db-wal"));
+    let backup = std::fs::read(at("backup.db")).unwrap();
+    let closed = std::fs::read(at("log.db")).unwrap();
+    for (file, commits) in [(&backup, &late), (&closed, &early)] {
+        std::fs::write(&log, file).unwrap();
+        std::fs::write(&wal, commits).unwrap();
+        let told = opening_fails(&log);
+        let is_told =
+            matches!(&told, Error::Damaged { detail, .. } if detail.contains("log.db-wal don't follow"));
+        assert!(is_told, "{told}");
+        assert!(std::fs::read(&log).unwrap() == *file && std::fs::read(&wal).unwrap() == *commits);
+        // What the message says.
+        std::fs::remove_file(&wal).unwrap();
+        Store::open(&log).unwrap().commit(commit("goes-on")).await.unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_leads_nowhere_is_no_place_for_a_log() {
