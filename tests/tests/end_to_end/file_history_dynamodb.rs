@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
-use ees_store::client::Client;
+use aws_sdk_dynamodb::Client;
+use ees_store::client;
 use ees_store::{LogEntry, LogQuery, StreamId, pages};
 use ees_test_aws::{Account, LocalAws};
 use ees_tests::history::{self, Line};
 use ees_tests::kills::{Tally, rounds_under_fire};
-use ees_tests::{Server, ees, example, run};
+use ees_tests::{Server, example, run};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 
@@ -45,9 +46,6 @@ impl fire::World for World {
 impl World {
     fn new(account: &Account) -> Self {
         let environment = account.environment();
-        for table in [&["log", "--unprotected"], &["read-models", "--read-models"]] {
-            run(ees(&["dynamodb", "create-table"]).args(table).envs(environment)).ok();
-        }
         let folder = tempfile::tempdir().unwrap();
         let serve = |name, read_models: &[&str]| {
             let arguments = [&["--store", "dynamodb://log"], read_models].concat();
@@ -78,6 +76,9 @@ async fn committed_indexed_and_applied_once_while_everything_is_killed_and_froze
 
 async fn round(mut chance: fastrand::Rng) -> Tally {
     let account = LocalAws::account().await;
+    let config = account.sdk_config();
+    ees_store::dynamodb::create_table(&config, "log", false).await.unwrap();
+    ees_projector::dynamodb::create_table(&Client::new(&config), "read-models").await.unwrap();
     let world = tokio::task::spawn_blocking(move || World::new(&account)).await.unwrap();
     let lines: Vec<Line> = history::lines().into_iter().take(CHANGESETS).collect();
     let urls = world.servers.iter().map(Server::url).collect();
@@ -99,7 +100,7 @@ async fn round(mut chance: fastrand::Rng) -> Tally {
 
 /// The log has all of the lines, each stream in its order, and no gap.
 async fn check_log(server: &Server, lines: &[Line]) {
-    let log = Client::new(&server.url()).unwrap();
+    let log = client::Client::new(&server.url()).unwrap();
     let changesets: Vec<LogEntry> =
         pages::log_changesets(&log, LogQuery::from(0.into(), 1_000)).try_collect().await.unwrap();
     let places: Vec<u64> = changesets.iter().map(|changeset| changeset.checkpoint.get()).collect();
