@@ -47,12 +47,12 @@ impl World {
         output
     }
 
-    /// Waits until the log grows, however busy the machine is, or the import has ended.
+    /// Waits until the log grows, however busy the machine is, or the import has ended. Not for long: a new import finds
+    /// what is there before it adds anything.
     fn wait_for_commits(&self, import: &mut Child) {
         let head = || self.server.get_json("/changesets?limit=1&include=position")["head"].clone();
-        let (before, deadline) = (head(), Instant::now() + Duration::from_secs(60));
-        while head() == before && finished(import).is_none() {
-            assert!(Instant::now() < deadline, "nothing is imported any more");
+        let (before, deadline) = (head(), Instant::now() + Duration::from_secs(10));
+        while head() == before && finished(import).is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
