@@ -302,6 +302,11 @@ async fn a_wait_for_a_projection_keeps_no_other_request_out() {
         tokio::time::timeout(Duration::from_secs(20), until(true)).await.expect("the wait has begun");
         for _ in 0..2 {
             assert_eq!(world.get("/projections").await["projections"].as_array().unwrap().len(), 1);
+            for operation in ["pause", "resume"] {
+                let path = format!("/projections/pausing/{operation}");
+                let body = json!({"reason": "waits keep no operator out"});
+                world.client("none").post_json::<_, Value>(&path, &body).await.unwrap();
+            }
         }
         held.abort();
         tokio::time::timeout(Duration::from_secs(20), until(false)).await.expect("the wait has ended");

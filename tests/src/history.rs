@@ -3,8 +3,6 @@
 //! Each file is a stream, and its events are what happened to it.
 
 use std::io::{BufReader, Read};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use ees_store::{Commit, Events, Expectation, Json, StreamId};
 use flate2::read::GzDecoder;
@@ -62,27 +60,6 @@ pub fn expected_tree() -> String {
 /// When the history file is damaged.
 pub fn expected_totals() -> Value {
     serde_json::from_str(include_str!("../data/axum-history.totals.json")).unwrap()
-}
-
-/// Runs a test with a random seed, and repeats it with other seeds until `EES_KILL_MINUTES` are over.
-///
-/// One test of a process at a time: they kill by the clock, and two at once leave each other too little time to get on.
-///
-/// # Panics
-/// When `EES_KILL_MINUTES` is not a number.
-pub fn under_fire(mut import: impl FnMut(u64)) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let minutes: u64 = std::env::var("EES_KILL_MINUTES").map_or(0, |text| text.parse().unwrap());
-    let until = Instant::now() + Duration::from_secs(minutes * 60);
-    loop {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        import(seed);
-        if Instant::now() >= until {
-            return;
-        }
-    }
 }
 
 fn unpacked(file: &str) -> String {

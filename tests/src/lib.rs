@@ -5,6 +5,7 @@
 mod checked;
 mod command;
 pub mod history;
+pub mod kills;
 pub mod read_models;
 mod server;
 pub mod tracing;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -109,7 +110,8 @@ impl Server {
         let environment: Vec<_> = environment.iter().map(variable).collect();
         // The port is fixed from now on, so that clients find the server again after a restart.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { process: serve(&data, port, &arguments, &environment), data, arguments, environment, port }
+        let process = served(&data, port, &arguments, &environment);
+        Self { process, data, arguments, environment, port }
     }
 
     /// Its URL.
@@ -147,7 +149,16 @@ impl Server {
     /// # Panics
     /// When it does not answer.
     pub fn start_again(&mut self) {
-        self.process = serve(&self.data, self.port, &self.arguments, &self.environment);
+        self.process = served(&self.data, self.port, &self.arguments, &self.environment);
+    }
+
+    /// Kills the process (SIGKILL).
+    ///
+    /// # Panics
+    /// When it can't be killed.
+    pub fn kill(&mut self) {
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
     }
 
     /// Kills the process (SIGKILL), then starts a new one with the same data and port.
@@ -155,8 +166,7 @@ impl Server {
     /// # Panics
     /// When the new process does not answer.
     pub fn kill_and_restart(&mut self) {
-        self.process.0.kill().unwrap();
-        self.process.0.wait().unwrap();
+        self.kill();
         self.start_again();
     }
 
@@ -182,7 +192,29 @@ impl Server {
     }
 }
 
-fn serve(data: &Path, port: u16, arguments: &[String], environment: &[(String, String)]) -> Killed {
+/// What `ees serve` ends with when its store can't be reached.
+const UNAVAILABLE: i32 = 6;
+
+/// Starts a server. Where its store can't be reached, again, as a supervisor does.
+fn served(data: &Path, port: u16, arguments: &[String], environment: &[(String, String)]) -> Killed {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match serve(data, port, arguments, environment) {
+            Ok(process) => return process,
+            Err(ended) => {
+                let is_away = ended.code() == Some(UNAVAILABLE) && Instant::now() < deadline;
+                assert!(is_away, "the server does not listen: {ended}");
+            }
+        }
+    }
+}
+
+fn serve(
+    data: &Path,
+    port: u16,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Result<Killed, ExitStatus> {
     let mut command = ees(&["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]);
     command.arg(data).args(arguments).envs(environment.iter().cloned());
     command.env("EES_LOG", "error").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -190,6 +222,9 @@ fn serve(data: &Path, port: u16, arguments: &[String], environment: &[(String, S
     let mut output = BufReader::new(process.0.stdout.take().unwrap());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
+    if line.is_empty() {
+        return Err(process.0.wait().unwrap());
+    }
     assert_eq!(line.trim_end(), format!("listening on http://127.0.0.1:{port}"));
-    process
+    Ok(process)
 }

@@ -73,7 +73,7 @@ pub fn install(mut api: Api, handle: Handle) -> Api {
 /// Gives an operation the time that a worker may need before it gets to it: after a long step, say. An operation
 /// that was asked for is carried out, also when nobody waits for its answer.
 async fn operation(admission: Admission, request: Request, next: Next) -> Result<Response, Problem> {
-    admission.waits(OPERATION_MAX)?;
+    admission.operates(OPERATION_MAX)?;
     Ok(next.run(request).await)
 }
 

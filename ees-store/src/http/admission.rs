@@ -29,6 +29,9 @@ const PARTS_SHARE: usize = 4;
 /// Requests for metrics at a time.
 const RESERVE: usize = 8;
 
+/// Operations on projections at a time.
+const OPERATIONS: usize = 64;
+
 /// What a request is for. No kind keeps another one out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -44,6 +47,7 @@ pub(super) struct Rooms {
     /// For those who watch the server.
     reserve: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    operations: Arc<Semaphore>,
     subscribers: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
@@ -60,6 +64,7 @@ impl Rooms {
             requests: Arc::new(Semaphore::new(limits.requests)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
             waiting: Arc::new(Semaphore::new(limits.waiting_requests)),
+            operations: Arc::new(Semaphore::new(OPERATIONS)),
             subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
@@ -146,8 +151,23 @@ impl Admission {
     /// # Errors
     /// 503 when [`Limits::waiting_requests`] wait already.
     pub fn waits(&self, time: Duration) -> Result<(), Problem> {
+        self.moves_to(|rooms| &rooms.waiting, time)
+    }
+
+    /// Says that the request is an operator's, which may take this time.
+    ///
+    /// It leaves its place to others and takes one of 64 among the operations: those who wait for news keep no operator out,
+    /// however many they are.
+    ///
+    /// # Errors
+    /// 503 when as many operations are under way.
+    pub fn operates(&self, time: Duration) -> Result<(), Problem> {
+        self.moves_to(|rooms| &rooms.operations, time)
+    }
+
+    fn moves_to(&self, room: fn(&Rooms) -> &Arc<Semaphore>, time: Duration) -> Result<(), Problem> {
         let Some(place) = &self.0 else { return Ok(()) };
-        let permit = place.rooms.waiting.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+        let permit = room(&place.rooms).clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
         *locked(&place.permit) = Some(permit);
         self.restart_after(time);
         Ok(())

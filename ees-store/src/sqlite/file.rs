@@ -1,10 +1,11 @@
 //! The log's file and those beside it: that they are created for their owner alone, that none is created where
 //! one is lost, and that they are still the ones that were opened.
 
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, Result};
 
@@ -112,11 +113,41 @@ impl OpenFile {
             Err(error) if error.kind() == ErrorKind::NotFound => "was removed or renamed".to_owned(),
             Err(error) => format!("can't be looked at ({error})"),
         };
-        Err(format!(
+        Err(self.told(&what))
+    }
+
+    fn told(&self, what: &str) -> String {
+        format!(
             "{} {what} while it was in use, so commits would be lost; stop this process, put the files of the log \
              back or restore a backup, and start again",
             self.path.display()
-        ))
+        )
+    }
+}
+
+/// The content of the write-ahead log. SQLite writes each commit behind the last one, wherever the file ends: what
+/// is behind a gap is lost when the file is read after a crash, and merging the gap would damage the log.
+struct Wal {
+    /// One of our own. SQLite has no locks on this file, which closing it would end.
+    content: File,
+    /// How large it was. SQLite begins it anew from its start, and leaves it as long as it was.
+    bytes: u64,
+}
+
+impl Wal {
+    /// Its size. Fails when it was cut off.
+    fn look(&mut self) -> Result<u64, String> {
+        let bytes = self.content.metadata().map_err(|error| format!("can't be looked at ({error})"))?.len();
+        let is_whole = bytes == 0 || bytes >= self.bytes && self.has_header();
+        if is_whole { Ok(bytes) } else { Err("was cut off".to_owned()) }
+    }
+
+    /// Whether it begins as a write-ahead log does, and not with a gap.
+    fn has_header(&mut self) -> bool {
+        let mut magic = [0; 4];
+        let read = self.content.seek(SeekFrom::Start(0)).and_then(|_| self.content.read_exact(&mut magic));
+        // The last bit is the order of the bytes.
+        read.is_ok() && u32::from_be_bytes(magic) | 1 == 0x377f_0683
     }
 }
 
@@ -127,6 +158,7 @@ pub(super) struct OpenFiles {
     /// How large the log was. It only grows.
     log_bytes: AtomicU64,
     beside: [OpenFile; 2],
+    wal: Mutex<Wal>,
 }
 
 impl OpenFiles {
@@ -134,14 +166,41 @@ impl OpenFiles {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let (log, bytes) = OpenFile::of(path.to_owned())?;
         let (wal, _) = OpenFile::of(beside(path, "-wal"))?;
+        let content = File::open(&wal.path).map_err(|error| failed(&wal.path, error))?;
         let (shared, _) = OpenFile::of(beside(path, "-shm"))?;
-        Ok(Self { log, log_bytes: AtomicU64::new(bytes), beside: [wal, shared] })
+        let log_bytes = AtomicU64::new(bytes);
+        Ok(Self { log, log_bytes, beside: [wal, shared], wal: Mutex::new(Wal { content, bytes: 0 }) })
     }
 
     /// Fails when somebody has taken a file away: what is written now would be lost with it.
     pub(super) fn check(&self) -> Result<(), String> {
         self.check_log()?;
+        self.look_at_wal(|_, _| Ok(()))?;
+        self.check_beside()
+    }
+
+    /// Fails when the name of a file beside the log leads to another one by now.
+    pub(super) fn check_beside(&self) -> Result<(), String> {
         self.beside.iter().try_for_each(|file| file.check(0).map(drop))
+    }
+
+    /// Fails when the write-ahead log was cut off. For the one that writes it: `merged` tells whether it is empty
+    /// because its commits were moved into the log.
+    pub(super) fn check_wal(&self, merged: impl FnOnce() -> bool) -> Result<(), String> {
+        self.look_at_wal(|wal, bytes| {
+            if bytes == 0 && wal.bytes > 0 && !merged() {
+                return Err("was cut off".to_owned());
+            }
+            wal.bytes = bytes;
+            Ok(())
+        })
+    }
+
+    fn look_at_wal(&self, and: impl FnOnce(&mut Wal, u64) -> Result<(), String>) -> Result<(), String> {
+        let mut wal = self.wal.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = wal.look().and_then(|bytes| and(&mut wal, bytes));
+        let [named, _] = &self.beside;
+        looked.map_err(|what| named.told(&what))
     }
 
     /// Fails when the log alone was taken away or cut off.

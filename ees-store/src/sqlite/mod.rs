@@ -11,6 +11,7 @@
 //!   [`add_checksums`] adds checksums to old changesets.
 
 mod backup;
+mod belonging;
 mod by_type;
 mod check;
 mod error;
@@ -98,6 +99,7 @@ impl Store {
         let path = file::resolve(path.as_ref())?;
         let lock = Lock::take(&path)?;
         file::check_not_lost(&path)?;
+        belonging::check(&path)?;
         file::create(&path)?;
         match schema::open(&path, options) {
             Ok(connection) => Self::writing(&path, lock, connection, options),

@@ -183,6 +183,12 @@ fn is_of_the_file(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Whether all commits of an empty write-ahead log are in the log: then a connection finds none to move there.
+fn is_merged(connection: &Connection) -> bool {
+    let find = "PRAGMA wal_checkpoint(PASSIVE)";
+    connection.query_row(find, [], |row| row.get::<_, i64>(1)).is_ok_and(|commits| commits <= 0)
+}
+
 /// What went wrong, without the words for its kind.
 fn told(error: &Error) -> Arc<str> {
     match error {
@@ -261,9 +267,11 @@ impl Appender {
 
     /// Fails when another process has the log by now, or a file of it was taken away.
     fn check_own(&mut self) -> Result<(), Error> {
-        let Self { lock, files, folder, .. } = self;
-        let names = || lock.keep().and_then(|()| files.check().map_err(Error::Unavailable));
-        let own = folder.check(names).and_then(|()| files.check_log().map_err(Error::Unavailable));
+        let Self { connection, lock, files, folder, .. } = self;
+        let names = || lock.keep().and_then(|()| files.check_beside().map_err(Error::Unavailable));
+        // The sizes each time: no name changes with them.
+        let sizes = || files.check_log().and_then(|()| files.check_wal(|| is_merged(connection)));
+        let own = folder.check(names).and_then(|()| sizes().map_err(Error::Unavailable));
         own.inspect_err(|lost| self.publish.send_modify(|written| written.trouble = Some(told(lost))))
     }
 

@@ -251,6 +251,44 @@ async fn a_log_whose_commits_are_there_is_not_begun_anew() {
     assert_eq!(store.head().await.unwrap().checkpoint.get(), 20);
 }
 
+#[tokio::test]
+async fn a_write_ahead_log_of_another_state_of_the_log_is_not_mixed_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let large = |number: usize| {
+        let events = Events::parse(&format!("[\"{}\"]", "x".repeat(900_000))).unwrap();
+        Commit::new(format!("large-{number}").parse().unwrap(), Expectation::NewStream, events)
+    };
+    drop(Store::open(at("log.db")).unwrap());
+    let store = Store::open(at("log.db")).unwrap();
+    store.commit(commit("first")).await.unwrap();
+    let early = std::fs::read(at("log.db-wal")).unwrap();
+    backup(&at("log.db"), &at("backup.db")).unwrap();
+    // So many that the write-ahead log is begun anew.
+    for number in 0..70 {
+        store.commit(large(number)).await.unwrap();
+    }
+    let late = std::fs::read(at("log.db-wal")).unwrap();
+    drop(store);
+
+    let mixed = tempfile::tempdir().unwrap();
+    let (log, wal) = (mixed.path().join("log.db"), mixed.path().join("log.db-wal"));
+    let backup = std::fs::read(at("backup.db")).unwrap();
+    let closed = std::fs::read(at("log.db")).unwrap();
+    for (file, commits) in [(&backup, &late), (&closed, &early)] {
+        std::fs::write(&log, file).unwrap();
+        std::fs::write(&wal, commits).unwrap();
+        let told = opening_fails(&log);
+        let is_told =
+            matches!(&told, Error::Damaged { detail, .. } if detail.contains("log.db-wal don't follow"));
+        assert!(is_told, "{told}");
+        assert!(std::fs::read(&log).unwrap() == *file && std::fs::read(&wal).unwrap() == *commits);
+        // What the message says.
+        std::fs::remove_file(&wal).unwrap();
+        Store::open(&log).unwrap().commit(commit("goes-on")).await.unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_leads_nowhere_is_no_place_for_a_log() {
@@ -311,6 +349,64 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
         let commits = std::fs::metadata(folder.path().join("log.db-wal"));
         assert_eq!(commits.is_ok_and(|it| it.len() > 32), name != "log.db-wal", "what can be saved is left");
     }
+}
+
+/// Cuts a file off, and returns what it was.
+fn cut_off(path: &Path, bytes: impl FnOnce(usize) -> usize) -> Vec<u8> {
+    let content = std::fs::read(path).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_len(bytes(content.len()) as u64).unwrap();
+    content
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_behind_a_gap_in_the_write_ahead_log() {
+    let cuts: [fn(usize) -> usize; 4] = [|_| 0, |_| 20, |bytes| bytes / 2, |bytes| bytes - 1];
+    for (number, bytes) in cuts.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, wal) = (folder.path().join("log.db"), folder.path().join("log.db-wal"));
+        let store = Store::open(&path).unwrap();
+        commit_many(&store, 20).await;
+        let log = std::fs::read(&path).unwrap();
+        let commits = cut_off(&wal, bytes);
+        if number > 0 {
+            assert!(store.check_writable().await.is_err(), "without a commit");
+        }
+        for stream in ["a", "b"] {
+            let told = store.commit(commit(stream)).await;
+            let is_told =
+                matches!(&told, Err(Error::Unavailable(why)) if why.contains("log.db-wal was cut off"));
+            assert!(is_told, "{number}: {told:?}");
+        }
+        assert!(store.check_writable().await.is_err());
+        drop(store);
+        assert!(std::fs::read(&path).unwrap() == log, "no gap was moved into the log");
+        std::fs::write(&wal, commits).unwrap();
+        let store = Store::open(&path).unwrap();
+        assert_eq!(
+            store.head().await.unwrap().checkpoint.get(),
+            20,
+            "put back, it has what was acknowledged"
+        );
+        store.commit(commit("a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_that_another_program_has_merged_was_not_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    for round in 0..3 {
+        store.commit(commit(&format!("a{round}"))).await.unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        let merge = "PRAGMA wal_checkpoint(TRUNCATE)";
+        assert_eq!(other.query_row(merge, [], |row| row.get(0)), Ok(0), "it is not busy");
+        assert_eq!(std::fs::metadata(folder.path().join("log.db-wal")).unwrap().len(), 0);
+        store.check_writable().await.unwrap();
+        store.commit(commit(&format!("b{round}"))).await.unwrap();
+    }
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 6);
 }
 
 #[cfg(unix)]

@@ -12,8 +12,8 @@ use ees_tests::history::{self, expected_totals, expected_tree};
 use ees_tests::read_models::{Applications, FileTree, register};
 use futures::TryStreamExt;
 
-use super::clients::Acknowledged;
 use super::world::World;
+use crate::under_fire::clients::Acknowledged;
 
 /// A timeout that is far longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ pub async fn log(world: &World, acknowledged: &Acknowledged) {
     assert_eq!(places, (0..lines.len() as u64).collect::<Vec<_>>());
     let found: Acknowledged = changesets
         .iter()
-        .map(|changeset| ((changeset.stream_id.clone(), changeset.changeset_id), changeset.checkpoint))
+        .map(|changeset| ((changeset.stream_id.clone(), changeset.changeset_id), Some(changeset.checkpoint)))
         .collect();
     assert!(found == *acknowledged, "what is in the log is not what was acknowledged");
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use ees_projector::postgres::Database;
 use ees_projector::{OperateError, StandbyRole};
 use ees_tests::history::expected_tree;
+use ees_tests::kills::Tally;
 use ees_tests::read_models::FileTree;
 use tokio::task::JoinSet;
 
 use super::checks::{LONG, operator};
-use super::fire::{self, Aim};
-use super::world::{Worker, World};
+use super::world::{World, worker};
+use crate::under_fire::fire::{self, Aim};
 
 const READERS: usize = 3;
 
@@ -23,15 +24,15 @@ struct Seen {
     new: u32,
 }
 
-/// Checks that no reader gets an error, or rows of two versions.
-pub async fn a_new_version_and_back(mut world: World, mut chance: fastrand::Rng) {
+/// Checks that no reader gets an error, or rows of two versions. Returns the kills.
+pub async fn a_new_version_and_back(mut world: World, mut chance: fastrand::Rng) -> Tally {
     let url = world.database.url().to_owned();
     let database = Database::connect(&url).await.unwrap();
     let operator = operator(&database, &url).await;
     let stop = Arc::new(AtomicBool::new(false));
     let readers: JoinSet<Seen> = (0..READERS).map(|_| poll(url.clone(), stop.clone())).collect();
 
-    world.workers.extend([&url, &world.servers[0].url()].map(|log| Worker::start(log, &url, 2)));
+    world.workers.extend([&url, &world.servers[0].url()].map(|log| worker(log, &url, 2)));
     let fire = fire::open(world, Aim::Workers, chance.fork());
     until(async || FileTree::read(&database).await.unwrap() == new_tree()).await;
     until(async || {
@@ -53,10 +54,11 @@ pub async fn a_new_version_and_back(mut world: World, mut chance: fastrand::Rng)
     let (world, hits) = fire.cease().await;
     stop.store(true, SeqCst);
     let seen = readers.join_all().await;
-    println!("while rebuilding: {hits:?}, {seen:?}");
+    println!("while rebuilding: {hits}; {seen:?}");
     assert!(seen.iter().any(|seen| seen.old > 0) && seen.iter().any(|seen| seen.new > 0), "{seen:?}");
     operator.shut_down().await;
     drop(world);
+    hits
 }
 
 fn new_tree() -> String {

@@ -3,8 +3,10 @@
 use std::process::Command;
 
 use ees_test_postgres::TestDatabase;
-use ees_tests::{Killed, Ran, Server, run};
+use ees_tests::{Ran, Server, run};
 use tempfile::TempDir;
+
+use crate::under_fire::{Worker, fire};
 
 /// Two servers and three workers on one database.
 pub struct World {
@@ -14,38 +16,30 @@ pub struct World {
     _folder: TempDir,
 }
 
-/// A process that runs the read models.
-pub struct Worker {
-    pub process: Killed,
-    log: String,
-    read_models: String,
-    version: u32,
+/// Starts a worker that reads the log from PostgreSQL or from a server.
+pub fn worker(log: &str, read_models: &str, version: u32) -> Worker {
+    let (log, read_models, version) = (log.to_owned(), read_models.to_owned(), version.to_string());
+    Worker::start(move || {
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_file_history_worker"));
+        worker.args(["--log", &log, "--read-models", &read_models, "--version", &version]);
+        worker
+    })
 }
 
-impl Worker {
-    /// Starts a worker that reads the log from PostgreSQL or from a server.
-    pub fn start(log: &str, read_models: &str, version: u32) -> Self {
-        let process = spawn(log, read_models, version);
-        Self { process, log: log.to_owned(), read_models: read_models.to_owned(), version }
+impl fire::World for World {
+    fn servers(&mut self) -> &mut Vec<Server> {
+        &mut self.servers
     }
-
-    /// Replaces the process by a new one.
-    pub fn kill_and_restart(&mut self) {
-        self.process = spawn(&self.log, &self.read_models, self.version);
+    fn workers(&mut self) -> &mut Vec<Worker> {
+        &mut self.workers
     }
-
-    /// Restarts a worker that has ended because it could not connect at its start, as a supervisor would.
-    pub fn restart_if_ended(&mut self) {
-        if self.process.0.try_wait().unwrap().is_some() {
-            self.kill_and_restart();
-        }
+    fn cut_a_connection(&self) -> u64 {
+        self.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1",
+        );
+        1
     }
-}
-
-fn spawn(log: &str, read_models: &str, version: u32) -> Killed {
-    let mut worker = Command::new(env!("CARGO_BIN_EXE_file_history_worker"));
-    worker.args(["--log", log, "--read-models", read_models, "--version", &version.to_string()]);
-    Killed(worker.spawn().unwrap())
 }
 
 impl World {
@@ -55,7 +49,7 @@ impl World {
         let serve = |name| Server::start_with(folder.path().join(name), &["--store", database.url()]);
         let servers = vec![serve("one"), serve("other")];
         let logs = [database.url().to_owned(), servers[0].url(), servers[1].url()];
-        let workers = logs.iter().map(|log| Worker::start(log, database.url(), 1)).collect();
+        let workers = logs.iter().map(|log| worker(log, database.url(), 1)).collect();
         Self { servers, workers, database, _folder: folder }
     }
 

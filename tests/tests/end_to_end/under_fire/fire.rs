@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use ees_tests::Killed;
+use ees_tests::kills::Tally;
+use ees_tests::{Killed, Server};
 use tokio::task::JoinHandle;
 
-use super::world::World;
+use super::Worker;
 
 /// The targets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,27 +20,28 @@ pub enum Aim {
     Workers,
 }
 
-#[derive(Debug, Default)]
-pub struct Hits {
-    pub kills: u32,
-    pub freezes: u32,
-    pub cuts: u32,
+/// The processes of a test.
+pub trait World: Send + 'static {
+    fn servers(&mut self) -> &mut Vec<Server>;
+    fn workers(&mut self) -> &mut Vec<Worker>;
+    /// Cuts a connection to the database, if there is any. Returns how many.
+    fn cut_a_connection(&self) -> u64;
 }
 
-pub struct Fire {
+pub struct Fire<W> {
     cease: Arc<AtomicBool>,
-    shooting: JoinHandle<(World, Hits)>,
+    shooting: JoinHandle<(W, Tally)>,
 }
 
-impl Fire {
+impl<W: World> Fire<W> {
     /// Stops, and returns the world with all processes running again.
-    pub async fn cease(self) -> (World, Hits) {
+    pub async fn cease(self) -> (W, Tally) {
         self.cease.store(true, SeqCst);
         self.shooting.await.unwrap()
     }
 }
 
-pub fn open(mut world: World, aim: Aim, mut chance: fastrand::Rng) -> Fire {
+pub fn open<W: World>(mut world: W, aim: Aim, mut chance: fastrand::Rng) -> Fire<W> {
     let cease = Arc::new(AtomicBool::new(false));
     let ceased = cease.clone();
     let shooting = tokio::task::spawn_blocking(move || {
@@ -49,11 +51,11 @@ pub fn open(mut world: World, aim: Aim, mut chance: fastrand::Rng) -> Fire {
     Fire { cease, shooting }
 }
 
-fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &AtomicBool) -> Hits {
-    let mut hits = Hits::default();
+fn shoot(world: &mut impl World, aim: Aim, chance: &mut fastrand::Rng, ceased: &AtomicBool) -> Tally {
+    let mut hits = Tally::default();
     // The end of each frozen time.
     let mut frozen = BTreeMap::<usize, Instant>::new();
-    let servers = if aim == Aim::Everything { world.servers.len() } else { 0 };
+    let servers = if aim == Aim::Everything { world.servers().len() } else { 0 };
     while !ceased.load(SeqCst) {
         // Leaves time for work between two hits. Which work is hit is random.
         std::thread::sleep(Duration::from_millis(match aim {
@@ -68,16 +70,15 @@ fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &Atomi
             }
             stays
         });
-        let victim = chance.usize(..servers + world.workers.len());
-        for (number, worker) in world.workers.iter_mut().enumerate() {
+        let victim = chance.usize(..servers + world.workers().len());
+        for (number, worker) in world.workers().iter_mut().enumerate() {
             if !frozen.contains_key(&(servers + number)) {
                 worker.restart_if_ended();
             }
         }
         match chance.u8(..10) {
             0 if aim == Aim::Everything => {
-                hits.cuts += 1;
-                cut_a_connection(world);
+                hits.cuts += world.cut_a_connection();
             }
             1..4 if !frozen.contains_key(&victim) => {
                 hits.freezes += 1;
@@ -85,17 +86,19 @@ fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &Atomi
                 frozen.insert(victim, Instant::now() + how_long(chance));
             }
             _ => {
-                hits.kills += 1;
                 frozen.remove(&victim);
-                match victim.checked_sub(servers) {
-                    Some(worker) => world.workers[worker].kill_and_restart(),
-                    None => world.servers[victim].kill_and_restart(),
+                if let Some(worker) = victim.checked_sub(servers) {
+                    hits.workers += 1;
+                    world.workers()[worker].kill_and_restart();
+                } else {
+                    hits.servers += 1;
+                    world.servers()[victim].kill_and_restart();
                 }
             }
         }
     }
     frozen.keys().for_each(|victim| process(world, servers, *victim).thaw());
-    world.workers.iter_mut().for_each(|worker| worker.restart_if_ended());
+    world.workers().iter_mut().for_each(|worker| worker.restart_if_ended());
     hits
 }
 
@@ -105,16 +108,9 @@ fn how_long(chance: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(chance.u64(millis))
 }
 
-fn process(world: &World, servers: usize, victim: usize) -> &Killed {
+fn process(world: &mut impl World, servers: usize, victim: usize) -> &Killed {
     match victim.checked_sub(servers) {
-        Some(worker) => &world.workers[worker].process,
-        None => world.servers[victim].process(),
+        Some(worker) => &world.workers()[worker].process,
+        None => world.servers()[victim].process(),
     }
-}
-
-fn cut_a_connection(world: &World) {
-    world.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1",
-    );
 }

@@ -1,0 +1,88 @@
+//! Attack 7: clients that go away within 3 ms of their request. What they asked for is done whole or not at all, and a
+//! repeat with the same key is answered as the first one would have been.
+
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
+
+use ees_test_postgres::TestDatabase;
+use ees_tests::{Server, run};
+use serde_json::json;
+
+use super::wire::{Answer, ask, connect, get, request, until};
+
+const CLIENTS: u64 = 8;
+const COMMITS: u64 = 25;
+
+#[test]
+fn a_commit_whose_client_goes_away_is_whole_or_nowhere_and_its_key_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    all_is_whole(&Server::start(folder.path().join("data")));
+}
+
+#[test]
+fn a_commit_whose_client_goes_away_is_whole_or_nowhere_and_its_key_answers_on_postgresql() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    all_is_whole(&Server::start_with(folder.path().join("data"), &["--store", database.url()]));
+}
+
+fn all_is_whole(server: &Server) {
+    let made_it: u64 = thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|client| scope.spawn(move || cut_off(server, client))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    // Neither is certain, but with so many, one of each kind comes about.
+    println!("{made_it} of {} were stored although nobody waited", CLIENTS * COMMITS);
+    let all = (CLIENTS * COMMITS).to_string();
+    run(&mut server.ees(&[
+        "projections",
+        "status",
+        "statistics",
+        "--min-checkpoint",
+        &all,
+        "--timeout",
+        "60",
+    ]))
+    .ok();
+    let totals = server.get_json("/streams");
+    assert_eq!(totals["total_changesets"], json!(CLIENTS * COMMITS), "{totals}");
+    assert_eq!(totals["total_events"], json!(3 * CLIENTS * COMMITS), "{totals}");
+    // Reads that were cut off hold nothing, either.
+    let places = || get(server, "/changesets?limit=1").status == 200;
+    until("all places are free", places);
+}
+
+/// Commits, and hangs up at once. Returns how many had been stored before they were repeated.
+fn cut_off(server: &Server, client: u64) -> u64 {
+    let mut chance = fastrand::Rng::with_seed(client);
+    let mut made_it = 0;
+    let stream = format!("/streams/s{client}");
+    for number in 0..COMMITS {
+        let target = format!("{stream}?expected_last_changeset={number}");
+        let body = format!("{{\"events\":[{number},\"{}\",{number}]}}", "x".repeat(chance.usize(..50_000)));
+        let key = format!("client-{client}-{number}");
+        let headers = [("Idempotency-Key", key.as_str())];
+        let whole = request("POST", &target, &headers, &body);
+        let mut connection = connect(server);
+        // Sometimes a part only.
+        let sent = if chance.bool() { whole.len() } else { chance.usize(1..whole.len()) };
+        connection.write_all(&whole[..sent]).unwrap();
+        thread::sleep(Duration::from_micros(chance.u64(..3_000)));
+        connection.shutdown(Shutdown::Both).unwrap();
+        drop(connection);
+        // A read that nobody waits for, beside it.
+        connect(server).write_all(&request("GET", "/changesets?limit=1000", &[], "")).unwrap();
+
+        let stored = get(server, &format!("{stream}/events?from={}", 3 * number + 1));
+        let events = stored.body.matches("\"id\":").count();
+        assert!(stored.status == 404 || events == 0 || events == 3, "a part is there: {events} events");
+        made_it += u64::from(events == 3);
+        let Answer { status, body } = ask(server, "POST", &target, &headers, &body);
+        let wanted = json!({"stream_id": format!("s{client}"), "changeset_id": number + 1});
+        assert_eq!((status, serde_json::from_str(&body).ok()), (200, Some(wanted)), "{body}");
+    }
+    made_it
+}
