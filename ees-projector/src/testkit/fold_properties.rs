@@ -73,10 +73,10 @@ impl Fold for Accounts {
         self.order
     }
     fn key(&self, event: Recorded<'_, Event>) -> Option<String> {
-        Some(Self::key(*self, event.stream_id().as_str(), &event.event))
+        Some(Self::key(*self, event.stream_id().as_str(), event.event))
     }
     fn fold(&self, row: Option<Account>, event: Recorded<'_, Event>) -> Option<Account> {
-        Account::after(row, event.stream_id().as_str(), &event.event)
+        Account::after(row, event.stream_id().as_str(), event.event)
     }
 }
 
