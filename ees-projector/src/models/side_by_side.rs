@@ -149,6 +149,7 @@ struct Slot {
 }
 
 /// Where the worker is that completes the standby.
+#[allow(clippy::large_enum_variant, reason = "states are cloned far more often than moved")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Completing {
     Nothing,
@@ -404,8 +405,8 @@ impl SideBySides {
             return;
         }
         state.slots[LIVE] = Some(Slot { row: Row(to_live), tables: standby.tables });
-        state.slots[STANDBY] = (!self.has(Mistake::FormerThrownAway))
-            .then(|| Slot { row: Row(to_standby), tables: live.tables });
+        state.slots[STANDBY] = Some(Slot { row: Row(to_standby), tables: live.tables })
+            .filter(|_| !self.has(Mistake::FormerThrownAway));
     }
 
     fn completing(&self, state: &State, actions: &mut Vec<Action>) {
