@@ -65,9 +65,9 @@ impl Scope<'_> {
             return read(name, begun.result.as_ref());
         }
         let span = spans::effect(self.trace, self.reactor, name);
-        let acting =
-            AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) })
-                .catch_unwind();
+        let acting = async move { act().await.map_err(|error| -> BoxError { error.into() }) };
+        // Boxed: it may be large, and would be in this future more than once.
+        let acting = AssertUnwindSafe(acting).catch_unwind().boxed();
         let acted: Result<T, BoxError> = match until(deadline, span.run(acting)).await {
             Some(Ok(acted)) => acted,
             Some(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),

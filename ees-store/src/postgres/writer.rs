@@ -185,7 +185,7 @@ impl Appender {
         let Failed { fate, error } = match stored {
             Ok(answer) => {
                 self.delays = None;
-                self.settle(batch, answer, begun.elapsed());
+                self.settle(batch, &answer, begun.elapsed());
                 return Ok(());
             }
             Err(failed) => failed,
@@ -276,14 +276,14 @@ impl Appender {
 
     /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too
     /// may rest on a neighbour's changeset in it.
-    fn settle(&mut self, batch: Batch<Job>, answer: Answer, took: Duration) {
+    fn settle(&mut self, batch: Batch<Job>, answer: &Answer, took: Duration) {
         let next = answer.first.plus(answer.appended);
         self.head.wrote(answer.first, next);
         let commits = batch.jobs.iter().zip(&batch.places);
         let stored = commits.filter(|(_, place)| answer.has_appended(place));
         let events = stored.map(|(job, _)| job.commit.events.count()).sum();
         self.figures.wrote(batch.jobs.len(), took, answer.appended, events);
-        let verdicts = verdicts(&batch, &answer, self.limit_bytes, Timestamp::now());
+        let verdicts = verdicts(&batch, answer, self.limit_bytes, Timestamp::now());
         let mut again = Vec::new();
         for (job, verdict) in batch.jobs.into_iter().zip(verdicts) {
             match verdict {

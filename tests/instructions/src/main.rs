@@ -3,6 +3,7 @@
 //!
 //! `check` compares, `accept` writes the figures after an intended change. Each path runs a few times and more times, in
 //! two processes: the difference is what a run costs, without the start of the process and what is prepared.
+#![allow(clippy::unwrap_used, reason = "a count stops when something fails")]
 
 mod figures;
 mod paths;

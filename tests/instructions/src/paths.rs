@@ -1,5 +1,4 @@
 //! The hot paths.
-#![allow(clippy::unwrap_used, reason = "a count stops when something fails")]
 
 use std::future::Future;
 use std::hint::black_box;

@@ -81,8 +81,8 @@ async fn round(mut chance: fastrand::Rng) -> Tally {
     ees_projector::dynamodb::create_table(&Client::new(&config), "read-models").await.unwrap();
     let world = tokio::task::spawn_blocking(move || World::new(&account)).await.unwrap();
     let lines: Vec<Line> = history::lines().into_iter().take(CHANGESETS).collect();
-    let urls = world.servers.iter().map(Server::url).collect();
-    let clients = clients::start(&lines, urls, Duration::from_secs(3), &mut chance);
+    let urls: Vec<_> = world.servers.iter().map(Server::url).collect();
+    let clients = clients::start(&lines, &urls, Duration::from_secs(3), &mut chance);
     let fire = fire::open(world, Aim::Everything, chance.fork());
     let (acknowledged, mut tally) = clients.acknowledged().await;
     let (world, hits) = fire.cease().await;

@@ -30,7 +30,7 @@ async fn committed_and_applied_once_while_everything_is_killed_frozen_and_cut_of
 async fn round(mut chance: fastrand::Rng) -> Tally {
     let world = tokio::task::spawn_blocking(World::new).await.unwrap();
     let answer_time = Duration::from_millis(500);
-    let clients = clients::start(&history::lines(), world.urls(), answer_time, &mut chance);
+    let clients = clients::start(&history::lines(), &world.urls(), answer_time, &mut chance);
     let fire = fire::open(world, Aim::Everything, chance.fork());
     let (acknowledged, mut tally) = clients.acknowledged().await;
     let (world, hits) = fire.cease().await;

@@ -32,12 +32,7 @@ impl Clients {
 }
 
 /// Starts to commit these lines through these servers, which have this time for an answer.
-pub fn start(
-    lines: &[Line],
-    urls: Vec<String>,
-    answer_time: Duration,
-    chance: &mut fastrand::Rng,
-) -> Clients {
+pub fn start(lines: &[Line], urls: &[String], answer_time: Duration, chance: &mut fastrand::Rng) -> Clients {
     let mut shares: Vec<Vec<Commit>> = (0..CLIENTS).map(|_| Vec::new()).collect();
     for (number, line) in lines.iter().enumerate() {
         let mut hasher = DefaultHasher::new();

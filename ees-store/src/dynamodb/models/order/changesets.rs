@@ -19,7 +19,7 @@ impl Order {
     }
 
     pub(super) fn stream_id(stream: usize) -> StreamId {
-        StreamId::stored(&["a", "b", "c", "d"][stream])
+        StreamId::stored(["a", "b", "c", "d"][stream])
     }
 
     pub(super) fn number(&self, stream: usize, id: u64) -> Number {

@@ -140,5 +140,8 @@ pub(super) struct Reading {
     pub(super) to: Place,
     pub(super) first_place_first: bool,
     /// What each partition has answered, by the number of its range.
-    pub(super) answers: Vec<(usize, Vec<(Place, Number)>, Option<Place>)>,
+    pub(super) answers: Vec<(usize, Entries, Option<Place>)>,
 }
+
+/// Entries of the order.
+pub(super) type Entries = Vec<(Place, Number)>;

@@ -36,7 +36,7 @@ impl GroupCommit {
         let job = |(nth, attempt): (usize, &Attempt)| {
             let (commit, digest) = &self.commits[attempt.0];
             // To tell two jobs with the same key apart, as `form` would not otherwise.
-            let other = self.has(Mutation::KeyIsTwiceInABatch).then(|| [nth as u8; 32]);
+            let other = self.has(Mutation::KeyIsTwiceInABatch).then_some([nth as u8; 32]);
             Job { attempt: *attempt, commit, digest: digest.map(|digest| other.unwrap_or(digest)) }
         };
         let mut queue: VecDeque<_> = attempts.iter().enumerate().map(job).collect();
