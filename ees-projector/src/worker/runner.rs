@@ -127,7 +127,9 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Elsewhere) => self.until_next_look().min(wait),
                 Ok(Stepped::Paused) => {
                     // A pause may last for months, and the first partition deletes for all.
-                    self.sweep_if_due().await;
+                    if self.lease.is_ours() {
+                        self.sweep_if_due().await;
+                    }
                     self.until_next_look().min(wait)
                 }
                 Ok(Stepped::Moved | Stepped::Idle) => {

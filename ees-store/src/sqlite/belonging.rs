@@ -29,14 +29,17 @@ pub(super) fn check(log: &Path) -> Result<()> {
         return Ok(());
     }
     let detail = format!(
-        "the commits in {} don't follow on it: one of the two files was replaced; put back the one that belongs to \
-         the other, or, after restoring a backup, move {0} away",
+        "the commits in {} don't follow on it: one of the two files was replaced; keep a copy of both, and put back \
+         the one that belongs to the other, or, after restoring a backup, move {0} away",
         wal.display()
     );
     Err(Error::Damaged { path: log.to_owned(), detail })
 }
 
-/// What the commits in a write-ahead log write.
+/// What the commits in a write-ahead log write: those that SQLite finds in it, which stops where a checksum is wrong.
+/// Behind that place may be frames that were lost in a power failure, with the marks of commits.
+///
+/// The format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 struct Commits {
     page_bytes: u64,
     /// How many pages the database has after them.
@@ -56,14 +59,20 @@ impl Commits {
         if !fill(&mut content, &mut header)? {
             return Ok(None);
         }
+        let Some(mut checksum) = Checksum::of_header(&header) else { return Ok(None) };
         let page_bytes = number(&header[8..]);
-        let Ok(skipped) = i64::try_from(page_bytes) else { return Ok(None) };
+        let mut page = match usize::try_from(page_bytes) {
+            Ok(bytes @ 512..=65_536) => vec![0; bytes],
+            _ => return Ok(None),
+        };
         let mut commits = Self { page_bytes, pages: 0, written: HashSet::new() };
         let mut under_way = Vec::new();
         let mut frame = [0; FRAME_HEADER_BYTES];
-        while fill(&mut content, &mut frame)? {
-            // What is behind is from before the file was last begun anew.
-            if frame[8..16] != header[16..24] {
+        while fill(&mut content, &mut frame)? && fill(&mut content, &mut page)? {
+            checksum.add(&frame[..8]);
+            checksum.add(&page);
+            // What is behind is from before the file was last begun anew, or was lost.
+            if frame[8..16] != header[16..24] || !checksum.is(&frame[16..]) {
                 break;
             }
             under_way.push(number(&frame));
@@ -72,7 +81,6 @@ impl Commits {
                 commits.pages = pages;
                 commits.written.extend(under_way.drain(..));
             }
-            content.seek_relative(skipped)?;
         }
         Ok(Some(commits).filter(|commits| commits.pages > 0))
     }
@@ -84,6 +92,41 @@ impl Commits {
         let kept = if there > self.pages { 0 } else { there };
         let locks = LOCKS_AT / self.page_bytes.max(1) + 1;
         (kept + 1..=self.pages).all(|page| page == locks || self.written.contains(&page))
+    }
+}
+
+/// The checksum of a write-ahead log: of its header, and then of each frame in turn.
+struct Checksum {
+    sums: (u32, u32),
+    word: fn([u8; 4]) -> u32,
+}
+
+impl Checksum {
+    /// That of the header, if it has the right one.
+    fn of_header(header: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let word = match number(header) {
+            0x377f_0682 => u32::from_le_bytes,
+            0x377f_0683 => u32::from_be_bytes,
+            _ => return None,
+        };
+        let mut checksum = Self { sums: (0, 0), word };
+        checksum.add(&header[..24]);
+        checksum.is(&header[24..]).then_some(checksum)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let (mut first, mut second) = self.sums;
+        for &[a, b, c, d, e, f, g, h] in bytes.as_chunks().0 {
+            first = first.wrapping_add((self.word)([a, b, c, d])).wrapping_add(second);
+            second = second.wrapping_add((self.word)([e, f, g, h])).wrapping_add(first);
+        }
+        self.sums = (first, second);
+    }
+
+    /// Whether it is the one in these bytes.
+    fn is(&self, stored: &[u8]) -> bool {
+        let (first, second) = self.sums;
+        number(stored) == u64::from(first) && number(&stored[4..]) == u64::from(second)
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::error::{Failure, at_path};
 use super::file::{check_not_lost, resolve};
 use super::lock::Lock;
-use super::{Options, schema};
+use super::{Options, belonging, schema};
 use crate::quarantine::StoredBody;
 use crate::{Error, KeyCheck, Result, Timestamp};
 
@@ -69,6 +69,7 @@ fn check(connection: &Connection, keep: Duration) -> Result<KeyCheck, Failure> {
 pub fn add_checksums(log: &Path) -> Result<u64> {
     let log = &existing(log)?;
     let _lock = Lock::take(log)?;
+    belonging::check(log)?;
     let mut connection = schema::open(log, Options::default())?;
     let (mut after, mut added) = (-1, 0);
     loop {

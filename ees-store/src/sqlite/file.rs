@@ -130,24 +130,45 @@ impl OpenFile {
 struct Wal {
     /// One of our own. SQLite has no locks on this file, which closing it would end.
     content: File,
-    /// How large it was. SQLite begins it anew from its start, and leaves it as long as it was.
+    seen: WalSize,
+}
+
+/// How large the write-ahead log was, and in which generation: SQLite begins it anew from its start. Then it leaves
+/// it as long as it was, or empties it first, when another program asks for that.
+#[derive(Clone, Copy, Default)]
+struct WalSize {
     bytes: u64,
+    /// The number of its header and the salts, which are others in each generation. `None` while it is empty.
+    generation: Option<[u8; 12]>,
 }
 
 impl Wal {
     /// Its size. Fails when it was cut off.
-    fn look(&mut self) -> Result<u64, String> {
-        let bytes = self.content.metadata().map_err(|error| format!("can't be looked at ({error})"))?.len();
-        let is_whole = bytes == 0 || bytes >= self.bytes && self.has_header();
-        if is_whole { Ok(bytes) } else { Err("was cut off".to_owned()) }
+    fn look(&mut self) -> Result<WalSize, String> {
+        // Once more: another program may have emptied it between two looks at one state.
+        self.look_once().or_else(|_| self.look_once())
     }
 
-    /// Whether it begins as a write-ahead log does, and not with a gap.
-    fn has_header(&mut self) -> bool {
-        let mut magic = [0; 4];
-        let read = self.content.seek(SeekFrom::Start(0)).and_then(|_| self.content.read_exact(&mut magic));
+    fn look_once(&mut self) -> Result<WalSize, String> {
+        let unseen = |error: io::Error| format!("can't be looked at ({error})");
+        let bytes = self.content.metadata().map_err(unseen)?.len();
+        if bytes == 0 {
+            return Ok(WalSize::default());
+        }
+        let generation = self.generation().ok_or("was cut off")?;
+        if bytes < self.seen.bytes && self.seen.generation == Some(generation) {
+            return Err("was cut off".to_owned());
+        }
+        Ok(WalSize { bytes, generation: Some(generation) })
+    }
+
+    /// Its generation, if it begins as a write-ahead log does, and not with a gap.
+    fn generation(&mut self) -> Option<[u8; 12]> {
+        let mut header = [0; 24];
+        self.content.seek(SeekFrom::Start(0)).and_then(|_| self.content.read_exact(&mut header)).ok()?;
+        let (magic, generation) = (header.first_chunk()?, header.last_chunk()?);
         // The last bit is the order of the bytes.
-        read.is_ok() && u32::from_be_bytes(magic) | 1 == 0x377f_0683
+        (u32::from_be_bytes(*magic) | 1 == 0x377f_0683).then_some(*generation)
     }
 }
 
@@ -169,7 +190,12 @@ impl OpenFiles {
         let content = File::open(&wal.path).map_err(|error| failed(&wal.path, error))?;
         let (shared, _) = OpenFile::of(beside(path, "-shm"))?;
         let log_bytes = AtomicU64::new(bytes);
-        Ok(Self { log, log_bytes, beside: [wal, shared], wal: Mutex::new(Wal { content, bytes: 0 }) })
+        Ok(Self {
+            log,
+            log_bytes,
+            beside: [wal, shared],
+            wal: Mutex::new(Wal { content, seen: WalSize::default() }),
+        })
     }
 
     /// Fails when somebody has taken a file away: what is written now would be lost with it.
@@ -187,18 +213,18 @@ impl OpenFiles {
     /// Fails when the write-ahead log was cut off. For the one that writes it: `merged` tells whether it is empty
     /// because its commits were moved into the log.
     pub(super) fn check_wal(&self, merged: impl FnOnce() -> bool) -> Result<(), String> {
-        self.look_at_wal(|wal, bytes| {
-            if bytes == 0 && wal.bytes > 0 && !merged() {
+        self.look_at_wal(|wal, size| {
+            if size.bytes == 0 && wal.seen.bytes > 0 && !merged() {
                 return Err("was cut off".to_owned());
             }
-            wal.bytes = bytes;
+            wal.seen = size;
             Ok(())
         })
     }
 
-    fn look_at_wal(&self, and: impl FnOnce(&mut Wal, u64) -> Result<(), String>) -> Result<(), String> {
+    fn look_at_wal(&self, and: impl FnOnce(&mut Wal, WalSize) -> Result<(), String>) -> Result<(), String> {
         let mut wal = self.wal.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = wal.look().and_then(|bytes| and(&mut wal, bytes));
+        let looked = wal.look().and_then(|size| and(&mut wal, size));
         let [named, _] = &self.beside;
         looked.map_err(|what| named.told(&what))
     }

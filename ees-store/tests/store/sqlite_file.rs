@@ -409,6 +409,63 @@ async fn a_write_ahead_log_that_another_program_has_merged_was_not_cut_off() {
     assert_eq!(store.head().await.unwrap().checkpoint.get(), 6);
 }
 
+#[tokio::test]
+async fn a_write_ahead_log_that_was_emptied_while_commits_waited_was_not_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    commit_many(&store, 20).await;
+    for round in 0..3 {
+        for number in 0..10 {
+            store.commit(commit(&format!("grows-{round}-{number}"))).await.unwrap();
+        }
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // The commit looks at a large file, waits for the lock, and finds an empty one.
+        let empty = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            other.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        };
+        let waiting = commit(&format!("waits-{round}"));
+        let (committed, ()) = tokio::join!(store.commit(waiting), empty);
+        committed.unwrap();
+        store.check_writable().await.unwrap();
+    }
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 53);
+}
+
+#[tokio::test]
+async fn what_a_power_failure_has_left_in_the_write_ahead_log_does_not_count() {
+    let (folder, lost) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = |from: &Path, to: &Path| {
+        for name in ["log.db", "log.db-wal"] {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    };
+    let store = Store::open(folder.path().join("log.db")).unwrap();
+    store.commit(commit("before")).await.unwrap();
+    let wal = folder.path().join("log.db-wal");
+    let torn_at = std::fs::metadata(&wal).unwrap().len() as usize + 24;
+    let events = Events::parse(&format!("[\"{}\"]", "x".repeat(500_000))).unwrap();
+    store.commit(Commit::new("large".parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
+    copy(folder.path(), lost.path());
+    drop(store);
+
+    // The first page of the large commit did not get to the disk; the mark of the commit did.
+    let wal = lost.path().join("log.db-wal");
+    let mut content = std::fs::read(&wal).unwrap();
+    content[torn_at + 100] ^= 1;
+    std::fs::write(&wal, content).unwrap();
+    let store = Store::open(lost.path().join("log.db")).unwrap();
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 1);
+    commit_many(&store, 3).await;
+    let killed = tempfile::tempdir().unwrap();
+    copy(lost.path(), killed.path());
+    drop(store);
+    let store = Store::open(killed.path().join("log.db")).unwrap();
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 4, "what was acknowledged since is there");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_lock_holds_through_links_and_although_its_file_is_removed() {
