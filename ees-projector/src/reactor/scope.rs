@@ -71,10 +71,7 @@ impl Scope<'_> {
         let acted: Result<T, BoxError> = match until(deadline, span.run(acting)).await {
             Some(Ok(acted)) => acted,
             Some(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
-            None => {
-                Err(format!("effect {name}: not done {timeout:?} after its start began to be recorded")
-                    .into())
-            }
+            None => Err(format!("effect {name}: not done after {timeout:?}").into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {

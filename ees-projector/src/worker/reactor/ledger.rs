@@ -1,7 +1,7 @@
 //! A reactor's ledger in its own database. The start of an effect is committed before the effect runs, by the
 //! worker that holds the reactor's row.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ees_store::{Json, Timestamp};
 use futures::FutureExt;
@@ -103,11 +103,28 @@ struct Fired {
 
 impl<D: Database> Ledger for HeldState<D> {
     fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>> {
-        let (core, id, within) = (self.core().clone(), id.clone(), self.timeout);
-        let begin = self.write_held(move |tx| {
-            async move { Ok(tx.begin_effect(core.id(), &id, Timestamp::now(), within).await?) }.boxed()
-        });
-        begin.boxed()
+        async move {
+            let (core, begun_id, within) = (self.core().clone(), id.clone(), self.timeout);
+            let asked = Instant::now();
+            let begin = self.write_held(move |tx| {
+                async move { Ok(tx.begin_effect(core.id(), &begun_id, Timestamp::now(), within).await?) }
+                    .boxed()
+            });
+            let begun = begin.await?;
+            if begun.state != EffectState::Done && asked.elapsed() >= within {
+                // Nothing was done yet, so nothing has failed: it begins again, with all of its time.
+                let (projection, effect) = (self.core().name(), &id.effect);
+                tracing::warn!(
+                    projection,
+                    effect,
+                    ?within,
+                    "recording the start of an effect took all of its time"
+                );
+                return Err(self.unrecorded(StepError::Fenced));
+            }
+            Ok(begun)
+        }
+        .boxed()
     }
 
     fn end<'a>(&'a self, id: &'a EffectId, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>> {
