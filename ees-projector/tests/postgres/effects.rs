@@ -39,7 +39,7 @@ async fn reactor() {
     let settings = Settings {
         start: Start::Beginning,
         streams_at_once: 4,
-        effect_timeout: 100 * MS,
+        effect_timeout: 200 * MS,
         parking: Parking { retry_after_min: 5 * MS, retry_after_max: 50 * MS, ..Parking::default() },
         ..Settings::default()
     };
@@ -163,7 +163,7 @@ async fn under_fire<D: Database>(ledger: &str, database: &D) {
         let ledger = ledger_of(database).await;
         ledger.len() as u64 == events && ledger.iter().all(|effect| effect.state == EffectState::Done)
     };
-    until("all is done", Duration::from_secs(60), done).await;
+    until("all is done", Duration::from_secs(240), done).await;
     last.kill();
 
     let ledger = ledger_of(database).await;
