@@ -67,10 +67,17 @@ impl ChangingLog {
 
 pub(super) async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
     let id: StreamId = stream.parse().unwrap();
-    let last = store.read_stream(StreamQuery::all(id.clone())).await.map_or(0, |page| page.changesets.len());
-    let events = Events::parse(&format!("[{event}]")).unwrap();
-    let commit = Commit::new(id, Expectation::LastChangeset((last as u64).into()), events);
-    store.commit(commit).await.unwrap().checkpoint.unwrap()
+    loop {
+        let read = store.read_stream(StreamQuery::all(id.clone())).await;
+        let last = read.map_or(0, |page| page.changesets.len());
+        let events = Events::parse(&format!("[{event}]")).unwrap();
+        let commit = Commit::new(id.clone(), Expectation::LastChangeset((last as u64).into()), events);
+        match store.commit(commit).await {
+            // Another reader of a log that grows has appended meanwhile.
+            Err(ees_store::Error::Refused(ees_store::Refusal::Conflict { .. })) => {}
+            committed => return committed.unwrap().checkpoint.unwrap(),
+        }
+    }
 }
 
 #[async_trait]
