@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ees_store::Timestamp;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::timer::{Timer, TimerChange};
 use super::{Effect, EffectId, Ended};
@@ -15,9 +16,9 @@ pub(crate) struct Unrecorded;
 
 /// The record of a reactor's effects, in the reactor's database.
 pub(crate) trait Ledger: Send + Sync {
-    /// Records the start of an attempt, unless the effect is done, and returns the effect. The record is
-    /// durable when this returns.
-    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>>;
+    /// Records the start of an attempt, unless the effect is done. Returns the effect, and until when the attempt may
+    /// go on: afterwards, another worker may begin the effect. The record is durable when this returns.
+    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<(Effect, Instant), Unrecorded>>;
     /// Records how the attempt ended.
     fn end<'a>(&'a self, id: &'a EffectId, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>>;
     /// Changes a timer of the effect's stream and records the effect as done, in one transaction, unless it is

@@ -57,10 +57,7 @@ impl Scope<'_> {
             return Err(PermanentError::because(reason).into());
         }
         let id = self.id_of(name);
-        let timeout = self.ledger.timeout();
-        // From before it is in the ledger: another worker begins the effect anew when its time there is over.
-        let deadline = Instant::now() + timeout;
-        let begun = self.ledger.begin(&id).await?;
+        let (begun, deadline) = self.ledger.begin(&id).await?;
         if begun.state == EffectState::Done {
             return read(name, begun.result.as_ref());
         }
@@ -71,7 +68,7 @@ impl Scope<'_> {
         let acted: Result<T, BoxError> = match until(deadline, span.run(acting)).await {
             Some(Ok(acted)) => acted,
             Some(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
-            None => Err(format!("effect {name}: not done after {timeout:?}").into()),
+            None => Err(format!("effect {name}: not done after {:?}", self.ledger.timeout()).into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {

@@ -1,11 +1,12 @@
 //! A reactor's ledger in its own database. The start of an effect is committed before the effect runs, by the
 //! worker that holds the reactor's row.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ees_store::{Json, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::database::{Database, LedgerRows, TimerRows, Transaction};
 use crate::reactor::{Effect, EffectId, EffectState, Ended, Ledger, Timer, TimerChange, Unrecorded};
@@ -102,16 +103,17 @@ struct Fired {
 }
 
 impl<D: Database> Ledger for HeldState<D> {
-    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>> {
+    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<(Effect, Instant), Unrecorded>> {
         async move {
             let (core, begun_id, within) = (self.core().clone(), id.clone(), self.timeout);
-            let asked = Instant::now();
+            // From before it is in the ledger, where its time begins.
+            let deadline = Instant::now() + within;
             let begin = self.write_held(move |tx| {
                 async move { Ok(tx.begin_effect(core.id(), &begun_id, Timestamp::now(), within).await?) }
                     .boxed()
             });
             let begun = begin.await?;
-            if begun.state != EffectState::Done && asked.elapsed() >= within {
+            if begun.state != EffectState::Done && Instant::now() >= deadline {
                 // Nothing was done yet, so nothing has failed: it begins again, with all of its time.
                 let (projection, effect) = (self.core().name(), &id.effect);
                 tracing::warn!(
@@ -122,7 +124,7 @@ impl<D: Database> Ledger for HeldState<D> {
                 );
                 return Err(self.unrecorded(StepError::Fenced));
             }
-            Ok(begun)
+            Ok((begun, deadline))
         }
         .boxed()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ees_store::{ChangesetId, Checkpoint, EventId, Json, StreamId, Timestamp, checkpoint_since};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, LedgerRows, ParkedRows, TimerRows, Transaction};
@@ -217,8 +218,8 @@ impl<D: Database> Previewed<D> {
 }
 
 impl<D: Database> Ledger for Previewed<D> {
-    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>> {
-        async move { Ok(self.look_up(id, None).await?.0) }.boxed()
+    fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<(Effect, Instant), Unrecorded>> {
+        async move { Ok((self.look_up(id, None).await?.0, Instant::now() + NO_TIMEOUT)) }.boxed()
     }
 
     fn end<'a>(&'a self, _: &'a EffectId, _: Ended) -> BoxFuture<'a, Result<(), Unrecorded>> {
