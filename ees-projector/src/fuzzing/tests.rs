@@ -1,15 +1,6 @@
 //! The targets, as tests.
 
-use ees_test_fuzzing::{RUNS, fuzz};
-
-macro_rules! targets {
-    ($($target:ident: $runs:expr;)+) => {
-        $(#[test]
-        fn $target() {
-            fuzz(stringify!($target), $runs, super::$target);
-        })+
-    };
-}
+use ees_test_fuzzing::{RUNS, targets};
 
 targets! {
     gateway: RUNS;

@@ -52,7 +52,7 @@ fn comes_back(trace: &TraceContext) {
     assert_eq!(TraceContext::from_headers(trace.traceparent(), trace.tracestate()).as_ref(), Some(trace));
 }
 
-/// Names keep their rules, and a host that is taken for this machine is one to whoever reads it by the standard.
+/// Names keep their rules, and a host that is taken for this machine is one by the standard, too.
 pub fn name(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let is_key = (1..=255).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));

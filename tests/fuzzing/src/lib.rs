@@ -41,6 +41,17 @@ pub fn fuzz(target: &str, runs: u64, check: impl Fn(&[u8])) {
     }
 }
 
+/// Makes a test of each target of the module above, with its number of mutated inputs.
+#[macro_export]
+macro_rules! targets {
+    ($($target:ident: $runs:expr;)+) => {
+        $(#[test]
+        fn $target() {
+            $crate::fuzz(stringify!($target), $runs, super::$target);
+        })+
+    };
+}
+
 fn run(target: &str, input: &[u8], check: &impl Fn(&[u8]), origin: &str) {
     if catch_unwind(AssertUnwindSafe(|| check(input))).is_err() {
         let file = kept(target, input);

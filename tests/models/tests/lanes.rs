@@ -1,8 +1,8 @@
 //! The order of a log in lanes, in every interleaving at small sizes.
 
+use ees_test_models::checker::{check, check_for};
 use ees_test_models::lanes_model::{
     CONTIGUOUS, ENDS, IMMUTABLE, LANES_IN_ORDER, Lanes, Mistake, RACES, REACHES_EVERYTHING, STREAMS_IN_ORDER,
-    check, check_for,
 };
 
 /// Three changesets of two streams, one process of each kind.

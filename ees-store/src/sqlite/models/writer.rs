@@ -17,11 +17,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ees_test_models::checker::{holds, is_found, is_large};
 use stateright::{Model, Property};
 
 use crate::decide::{Refusal, Tail, decide};
-use crate::models::{holds, is_found, is_large};
-use crate::{Changeset, Commit, Events, Expectation, Timestamp};
+use crate::models::{FIRST, NEXT, NEXT_WITH_SAME_KEY, OTHER_BODY, RIVAL, Wanted};
+use crate::{Changeset, Commit, Timestamp};
 
 const NUMBERED: &str = "each changeset is where its commit expected it";
 const ONCE: &str = "a commit is stored once";
@@ -48,13 +49,6 @@ enum Mutation {
     RefusalLeavesBeforeTheCommit,
     /// All is told before the COMMIT.
     AnswerLeavesBeforeTheCommit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    expects: u64,
-    key: Option<&'static str>,
-    body: u8,
 }
 
 #[derive(Clone)]
@@ -145,15 +139,7 @@ enum Action {
 
 impl Writer {
     fn new(wanted: &[Wanted]) -> Self {
-        let commit = |wanted: &Wanted| {
-            let expectation = match wanted.expects {
-                0 => Expectation::NewStream,
-                last => Expectation::LastChangeset(last.into()),
-            };
-            let events = Events::parse(&format!("[{}]", wanted.body)).unwrap();
-            Commit::new("a".parse().unwrap(), expectation, events)
-        };
-        let commits = Arc::new(wanted.iter().map(commit).collect());
+        let commits = Arc::new(wanted.iter().map(Wanted::commit).collect());
         Self { wanted: wanted.to_vec(), commits, attempts: 2, mutation: None }
     }
 
@@ -405,17 +391,11 @@ impl Model for Writer {
     }
 }
 
-const FIRST: Wanted = Wanted { expects: 0, key: Some("k"), body: 1 };
-const RIVAL: Wanted = Wanted { expects: 0, key: None, body: 2 };
-const OTHER_BODY: Wanted = Wanted { expects: 0, key: Some("k"), body: 3 };
-const NEXT: Wanted = Wanted { expects: 1, key: Some("l"), body: 4 };
-const NEXT_WITH_SAME_KEY: Wanted = Wanted { expects: 1, key: Some("k"), body: 5 };
-
 #[test]
 fn what_waits_together_is_stored_once_and_answered_after_the_commit() {
-    holds(&Writer::new(&[FIRST, RIVAL, NEXT]), 38_000);
+    holds(Writer::new(&[FIRST, RIVAL, NEXT]), 38_000);
     if is_large() {
-        holds(&Writer { attempts: 3, ..Writer::new(&[FIRST, RIVAL, NEXT, NEXT_WITH_SAME_KEY]) }, 1_000);
+        holds(Writer { attempts: 3, ..Writer::new(&[FIRST, RIVAL, NEXT, NEXT_WITH_SAME_KEY]) }, 1_000);
     }
 }
 
@@ -431,6 +411,6 @@ fn each_mutation_is_found() {
         (M::RefusalLeavesBeforeTheCommit, [FIRST, RIVAL], REASON),
         (M::AnswerLeavesBeforeTheCommit, [FIRST, RIVAL], ACKNOWLEDGED),
     ] {
-        is_found(&Writer { mutation: Some(mutation), ..Writer::new(&wanted) }, property);
+        is_found(Writer { mutation: Some(mutation), ..Writer::new(&wanted) }, property);
     }
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ees_test_models::lanes_model::{ENDS, Lanes, check};
+use ees_test_models::checker::check;
+use ees_test_models::lanes_model::{ENDS, Lanes};
 
 fn main() -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -7,14 +7,12 @@
 //! see one. The reader of the global order reads everything as early as it can, with each action. That leaves nothing
 //! out either: if what it read never changes, a slower reader reads the same.
 
-mod check;
 mod mistake;
 mod properties;
 mod state;
 
 use stateright::{Model, Property};
 
-pub use self::check::{Checked, check, check_for};
 pub use self::mistake::Mistake;
 pub use self::properties::{
     CONTIGUOUS, ENDS, IMMUTABLE, LANES_IN_ORDER, RACES, REACHES_EVERYTHING, STREAMS_IN_ORDER,

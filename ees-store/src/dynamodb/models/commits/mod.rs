@@ -27,16 +27,10 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
-use crate::{Commit, Events, Expectation};
+use crate::Commit;
+use crate::models::Wanted;
 use mutation::Mutation;
 use state::{Attempt, Client, State};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    expects: u64,
-    key: Option<&'static str>,
-    body: u8,
-}
 
 #[derive(Clone)]
 struct Commits {
@@ -82,19 +76,7 @@ enum Action {
 
 impl Commits {
     fn new(wanted: &[Wanted]) -> Self {
-        let commit = |wanted: &Wanted| {
-            let expectation = match wanted.expects {
-                0 => Expectation::NewStream,
-                last => Expectation::LastChangeset(last.into()),
-            };
-            let events = Events::parse(&format!("[{}]", wanted.body)).unwrap();
-            let commit = Commit::new("a".parse().unwrap(), expectation, events);
-            match wanted.key {
-                Some(key) => commit.with_idempotency_key(key.parse().unwrap()),
-                None => commit,
-            }
-        };
-        let commits = Arc::new(wanted.iter().map(commit).collect());
+        let commits = Arc::new(wanted.iter().map(Wanted::commit).collect());
         Self { wanted: wanted.to_vec(), commits, attempts: 2, time_passes: false, mutation: None }
     }
 

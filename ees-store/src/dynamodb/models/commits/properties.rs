@@ -2,8 +2,9 @@
 
 use stateright::Property;
 
+use super::Commits;
 use super::state::{Attempt, Client, State, Stored, Verdict};
-use super::{Commits, Wanted};
+use crate::models::{Wanted, has_two};
 
 pub(super) const NUMBERED: &str = "each changeset is where its commit expected it";
 pub(super) const KEY_ONCE: &str = "a key is stored once as long as it counts";
@@ -33,7 +34,7 @@ impl Commits {
                 state.attempts.iter().any(|attempts| attempts.iter().filter(is_writing).count() > 1)
             }),
         ];
-        if self.has_two(|one, other| one.expects == other.expects && one.key != other.key) {
+        if has_two(&self.wanted, |one, other| one.expects == other.expects && one.key != other.key) {
             properties.push(Property::sometimes(CONFLICT_TOLD, |_, state: &State| {
                 state.told.contains(&Some(Verdict::Conflict))
             }));
@@ -41,12 +42,12 @@ impl Commits {
         let is_reuse = |one: &Wanted, other: &Wanted| {
             one.key.is_some() && one.key == other.key && one.body != other.body
         };
-        if self.has_two(is_reuse) {
+        if has_two(&self.wanted, is_reuse) {
             properties.push(Property::sometimes(REUSE_TOLD, |_, state: &State| {
                 state.told.contains(&Some(Verdict::KeyReused))
             }));
             if self.time_passes
-                && self.has_two(|one, other| is_reuse(one, other) && one.expects < other.expects)
+                && has_two(&self.wanted, |one, other| is_reuse(one, other) && one.expects < other.expects)
             {
                 properties.push(Property::sometimes(AGAIN, |model: &Self, state: &State| {
                     let with_key = |stored: &&Stored| model.wanted[stored.client].key == Some("k");
@@ -55,10 +56,6 @@ impl Commits {
             }
         }
         properties
-    }
-
-    pub(super) fn has_two(&self, are: impl Fn(&Wanted, &Wanted) -> bool) -> bool {
-        self.wanted.iter().any(|one| self.wanted.iter().any(|other| are(one, other)))
     }
 
     pub(super) fn is_numbered(&self, state: &State) -> bool {

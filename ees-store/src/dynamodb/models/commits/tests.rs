@@ -1,38 +1,35 @@
 //! The sizes that are checked.
 
-use super::properties::{ACKNOWLEDGED, KEY_ONCE, REFUSED};
-use super::{Commits, Mutation, Wanted};
-use crate::models::{holds, is_found, is_large};
+use ees_test_models::checker::{holds, is_found, is_large};
 
-const FIRST: Wanted = Wanted { expects: 0, key: Some("k"), body: 1 };
-const RIVAL: Wanted = Wanted { expects: 0, key: None, body: 2 };
-const OTHER_BODY: Wanted = Wanted { expects: 0, key: Some("k"), body: 3 };
-const NEXT: Wanted = Wanted { expects: 1, key: Some("l"), body: 4 };
-const NEXT_WITH_SAME_KEY: Wanted = Wanted { expects: 1, key: Some("k"), body: 5 };
-const NEXT_RIVAL: Wanted = Wanted { expects: 1, key: None, body: 6 };
+use super::properties::{ACKNOWLEDGED, KEY_ONCE, REFUSED};
+use super::{Commits, Mutation};
+use crate::models::{FIRST, NEXT, NEXT_WITH_SAME_KEY, OTHER_BODY, RIVAL, Wanted};
+
+const NEXT_RIVAL: Wanted = Wanted { expects: 1, body: 6, ..RIVAL };
 
 #[test]
 fn a_commit_that_is_sent_again_is_stored_once_and_never_refused_because_of_itself() {
-    holds(&Commits::new(&[FIRST, RIVAL, NEXT, NEXT_RIVAL]), 21_000);
+    holds(Commits::new(&[FIRST, RIVAL, NEXT, NEXT_RIVAL]), 21_000);
 }
 
 #[test]
 fn a_key_with_another_body_is_told() {
-    holds(&Commits::new(&[FIRST, OTHER_BODY, NEXT_WITH_SAME_KEY]), 1_000);
+    holds(Commits::new(&[FIRST, OTHER_BODY, NEXT_WITH_SAME_KEY]), 1_000);
 }
 
 #[test]
 fn a_key_counts_for_its_time() {
-    holds(&Commits { time_passes: true, ..Commits::new(&[FIRST, NEXT_WITH_SAME_KEY]) }, 1_200);
+    holds(Commits { time_passes: true, ..Commits::new(&[FIRST, NEXT_WITH_SAME_KEY]) }, 1_200);
 }
 
 #[test]
 fn more_attempts_hold_too() {
     if is_large() {
-        holds(&Commits { attempts: 3, ..Commits::new(&[FIRST, OTHER_BODY, NEXT_WITH_SAME_KEY]) }, 89_000);
-        holds(&Commits { attempts: 3, ..Commits::new(&[FIRST, RIVAL, NEXT, NEXT_RIVAL]) }, 510_000);
+        holds(Commits { attempts: 3, ..Commits::new(&[FIRST, OTHER_BODY, NEXT_WITH_SAME_KEY]) }, 89_000);
+        holds(Commits { attempts: 3, ..Commits::new(&[FIRST, RIVAL, NEXT, NEXT_RIVAL]) }, 510_000);
         let passes = Commits::new(&[FIRST, OTHER_BODY, NEXT, NEXT_WITH_SAME_KEY]);
-        holds(&Commits { time_passes: true, ..passes }, 3_300);
+        holds(Commits { time_passes: true, ..passes }, 3_300);
     }
 }
 
@@ -50,6 +47,6 @@ fn each_mutation_is_found() {
         (M::BodyIsNotCompared, Commits::new(&[FIRST, OTHER_BODY]), ACKNOWLEDGED),
         (M::KeyIsForgotten, next(), KEY_ONCE),
     ] {
-        is_found(&Commits { mutation: Some(mutation), ..model }, property);
+        is_found(Commits { mutation: Some(mutation), ..model }, property);
     }
 }

@@ -115,7 +115,7 @@ impl Order {
         }
     }
 
-    /// Its read is answered, with what is there at this moment.
+    /// Its read is answered, with what the table has at this moment.
     pub(super) fn read(&self, state: &mut State, by: usize) -> Option<()> {
         let read = |state: &State, numbers: &mut dyn Iterator<Item = Number>| -> Vec<Read> {
             let stored = numbers.filter(|number| self.is_stored(state, *number));

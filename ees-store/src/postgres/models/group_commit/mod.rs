@@ -27,19 +27,11 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
+use crate::Commit;
+use crate::models::Wanted;
 use crate::postgres::error::Fate;
-use crate::{Commit, Events, Expectation};
 use mutation::Mutation;
 use state::{Client, Happened, Process, State, Told};
-
-/// A commit that a client wants to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    stream: &'static str,
-    expects: u64,
-    key: Option<&'static str>,
-    body: u8,
-}
 
 #[derive(Clone)]
 struct GroupCommit {
@@ -94,16 +86,7 @@ enum Action {
 impl GroupCommit {
     fn new(wanted: &[Wanted]) -> Self {
         let commit = |wanted: &Wanted| {
-            let expectation = match wanted.expects {
-                0 => Expectation::NewStream,
-                last => Expectation::LastChangeset(last.into()),
-            };
-            let events = Events::parse(&format!("[{}]", wanted.body)).unwrap();
-            let commit = Commit::new(wanted.stream.parse().unwrap(), expectation, events);
-            let commit = match wanted.key {
-                Some(key) => commit.with_idempotency_key(key.parse().unwrap()),
-                None => commit,
-            };
+            let commit = wanted.commit();
             let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
             (commit, digest)
         };
@@ -197,7 +180,7 @@ impl Model for GroupCommit {
                 }
                 let _ = self.leave_late(&mut next, process);
                 let gone = std::mem::take(&mut next.processes[process]);
-                // The connection of whoever waits there breaks.
+                // The connections of the clients that wait there break.
                 for attempt in gone.queue.into_iter().chain(gone.call.into_iter().flat_map(|call| call.batch))
                 {
                     let told = &mut next.clients[attempt.0];

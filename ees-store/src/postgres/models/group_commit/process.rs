@@ -161,7 +161,7 @@ impl GroupCommit {
 
     pub(super) fn tell(&self, state: &mut State, (client, attempt): Attempt, verdict: Verdict) {
         let told = &mut state.clients[client];
-        // Whoever sent it again hears nothing of earlier attempts.
+        // A client that has sent it again hears nothing of earlier attempts.
         if told.waits && told.attempts == attempt {
             told.waits = false;
             told.verdict = Some(verdict);

@@ -2,8 +2,9 @@
 
 use stateright::Property;
 
+use super::GroupCommit;
 use super::state::{Client, Happened, Process, State, Verdict};
-use super::{GroupCommit, Wanted};
+use crate::models::has_two;
 
 pub(super) const NUMBERED: &str =
     "a stream's changesets are numbered without gaps, each where its commit expected it";
@@ -41,21 +42,21 @@ impl GroupCommit {
     pub(super) fn possible(&self) -> Vec<Property<Self>> {
         let mut possible =
             vec![Property::sometimes(REPEATED, |_, state: &State| state.happened == Happened::Repeat)];
-        if self.has_two(|one, other| {
+        if has_two(&self.wanted, |one, other| {
             one.stream == other.stream && one.expects + 1 == other.expects && one.key != other.key
         }) {
             possible.push(Property::sometimes(ONE_RUN, Self::has_run));
             possible
                 .push(Property::sometimes(HELD_UP, |_, state: &State| state.happened == Happened::HeldUp));
         }
-        if self.has_two(|one, other| {
+        if has_two(&self.wanted, |one, other| {
             (one.stream, one.expects) == (other.stream, other.expects) && one.key != other.key
         }) {
             possible.push(Property::sometimes(CONFLICT_TOLD, |_, state: &State| {
                 state.has_told(&Verdict::Conflict)
             }));
         }
-        if self.has_two(|one, other| {
+        if has_two(&self.wanted, |one, other| {
             one.key.is_some() && (one.stream, one.key) == (other.stream, other.key) && one.body != other.body
         }) {
             possible.push(Property::sometimes(REUSE_TOLD, |_, state: &State| {
@@ -71,10 +72,6 @@ impl GroupCommit {
             }));
         }
         possible
-    }
-
-    pub(super) fn has_two(&self, are: impl Fn(&Wanted, &Wanted) -> bool) -> bool {
-        self.wanted.iter().any(|one| self.wanted.iter().any(|other| are(one, other)))
     }
 
     pub(super) fn is_numbered(&self, state: &State) -> bool {
