@@ -16,31 +16,29 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-# Lints each feature alone, and without any.
+# Lints each feature alone, and without any. Documents some as the projects of users build them: each crate with the features
+# that they chose, where a link to something that is not there would be a warning of theirs.
 features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
+    # After lint: what it checked of other crates is shared.
+    document() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres dynamodb http; do document ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
+    document ees-aggregate ""
     for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda api-gateway sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres dynamodb webhook laws; do document ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" otlp postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls
+    document ees ""
     lint ees-example-shop ""
 
-# Builds the documentation; a broken link is an error. Also as the projects of users build it: each crate with the
-# features that they chose, where a link to something that is not there would be a warning of theirs.
+# Builds the documentation; a broken link is an error.
 docs:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    export RUSTDOCFLAGS="-D warnings"
-    cargo doc --workspace --no-deps --all-features --locked
-    document() { cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
-    for features in "" sqlite postgres dynamodb http,client,sns; do document ees-store "$features"; done
-    document ees-aggregate ""
-    for features in "" sqlite,derive postgres dynamodb http,webhook testkit,laws; do document ees-projector "$features"; done
-    document ees ""
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
 
 # Checks licences, bans and sources of what we depend on; also its known faults, where their database can be had.
 deny:

@@ -13,10 +13,11 @@ mod read;
 #[path = "../../benches/shared/workload.rs"]
 mod workload;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use figures::{Figures, TOLERANCE};
-use paths::PATHS;
+use paths::{PATHS, Path};
 
 /// How often a path runs in the first process, and in the second.
 const RUNS: (u64, u64) = (1, 4);
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
     let done = match *arguments {
         ["check"] => check(),
         ["accept"] => counted().and_then(|figures| figures.write()).map(|()| true),
-        ["run", path, runs] => run(path, runs).map(|()| true),
+        ["prepare", path, folder] => prepare(path, folder.into()).map(|()| true),
+        ["run", path, folder, runs] => run(path, folder.into(), runs).map(|()| true),
         _ => Err("instructions check | accept".into()),
     };
     match done {
@@ -76,10 +78,10 @@ fn check() -> Result<bool, Failure> {
 fn counted() -> Result<Figures, Failure> {
     let compiler = String::from_utf8(Command::new("rustc").arg("--version").output()?.stdout)?;
     let mut figures = Figures { compiler: compiler.trim().to_owned(), instructions: Default::default() };
-    for path in PATHS {
+    for path in &PATHS {
         let least = |runs| {
             (0..COUNTS)
-                .map(|_| instructions(path.name, runs))
+                .map(|_| instructions(path, runs))
                 .try_fold(u64::MAX, |least, count| count.map(|count| least.min(count)))
         };
         let (few, more) = (least(RUNS.0)?, least(RUNS.1)?);
@@ -91,15 +93,22 @@ fn counted() -> Result<Figures, Failure> {
 }
 
 /// Counts the instructions of a process that runs a path.
-fn instructions(path: &str, runs: u64) -> Result<u64, Failure> {
+fn instructions(path: &Path, runs: u64) -> Result<u64, Failure> {
+    let (program, folder) = (std::env::current_exe()?, tempfile::tempdir()?);
+    if path.prepare.is_some() {
+        let prepared = Command::new(&program).args(["prepare", path.name]).arg(folder.path()).status()?;
+        if !prepared.success() {
+            return Err(format!("what the path {} reads can't be prepared", path.name).into());
+        }
+    }
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
-    valgrind.arg(std::env::current_exe()?).args(["run", path, &runs.to_string()]);
+    valgrind.arg(program).args(["run", path.name]).arg(folder.path()).arg(runs.to_string());
     let ran =
         valgrind.output().map_err(|error| format!("valgrind can't be started ({error}): install it"))?;
     let told = String::from_utf8_lossy(&ran.stderr);
     if !ran.status.success() {
-        return Err(format!("the path {path} failed under valgrind:\n{told}").into());
+        return Err(format!("the path {} failed under valgrind:\n{told}", path.name).into());
     }
     // ==123== I refs:        1,234,567
     let count =
@@ -108,10 +117,23 @@ fn instructions(path: &str, runs: u64) -> Result<u64, Failure> {
     Ok(count.replace(',', "").trim().parse()?)
 }
 
-fn run(name: &str, runs: &str) -> Result<(), Failure> {
-    let path = PATHS.iter().find(|path| path.name == name).ok_or_else(|| format!("no path {name}"))?;
-    // One thread beside those of the store: the less they take turns, the less the figures vary.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on((path.run)(runs.parse()?));
+fn prepare(name: &str, folder: PathBuf) -> Result<(), Failure> {
+    let prepare =
+        path(name)?.prepare.ok_or_else(|| format!("the path {name} reads nothing that is prepared"))?;
+    runtime()?.block_on(prepare(folder));
     Ok(())
+}
+
+fn run(name: &str, folder: PathBuf, runs: &str) -> Result<(), Failure> {
+    runtime()?.block_on((path(name)?.run)(folder, runs.parse()?));
+    Ok(())
+}
+
+fn path(name: &str) -> Result<&'static Path, Failure> {
+    PATHS.iter().find(|path| path.name == name).ok_or_else(|| format!("no path {name}").into())
+}
+
+/// One thread beside those of the store: the less they take turns, the less the figures vary.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
