@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -235,9 +236,12 @@ impl<D: Database> Runner<D> {
     }
 
     /// Reads the row again.
-    pub(super) async fn reload(&mut self) -> Result<ProjectionState, StepError> {
-        self.state.forget();
-        self.load().await
+    pub(super) fn reload<'a>(&'a mut self) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
+        async move {
+            self.state.forget();
+            self.load().await
+        }
+        .boxed()
     }
 
     /// Puts the row into the cache that is stored now.

@@ -100,6 +100,39 @@ impl<D: Database> Runner<D> {
         }
     }
 
+    /// Returns the row as it is stored, and the end of the log, or the position where the log may be away.
+    fn look_for<'a>(
+        &'a mut self,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<(ProjectionState, Checkpoint), OperateError>> {
+        async move {
+            // Read again: another worker may have moved it.
+            let state = match self.reload().await {
+                Ok(state) => state,
+                // A rebuild may be the way out of whatever prevents the start.
+                Err(StepError::Setup(_)) if matches!(action, Action::Rebuild(_)) => self.stored().await?,
+                // The row may belong to another version, and is in the way.
+                Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
+                // Another version's standby can't be swapped by this program, and none by any.
+                Err(StepError::Absent) if matches!(action, Action::Swap { .. }) => {
+                    return Err(self.stored().await.err().unwrap_or(OperateError::Absent));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let end = match action {
+                // These work even while the log is not reachable.
+                Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
+                Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
+                // Not on a log that went back: a new checkpoint would hide that.
+                _ => self.verified_head(&state).await?.checkpoint,
+            };
+            Ok((state, end))
+        }
+        .boxed()
+    }
+
+    // What it calls is boxed: unoptimized, it would keep room on the stack for each of these, and a partition's is
+    // above that of the whole.
     async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
         if matches!(action, Action::Rebuild(_) | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
@@ -109,26 +142,7 @@ impl<D: Database> Runner<D> {
                 "this database can't build side by side; rebuild in place",
             ));
         }
-        // Read again: another worker may have moved it.
-        let mut state = match self.reload().await {
-            Ok(state) => state,
-            // A rebuild may be the way out of whatever prevents the start.
-            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild(_)) => self.stored().await?,
-            // The row may belong to another version, and is in the way.
-            Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
-            // Another version's standby can't be swapped by this program, and none by any.
-            Err(StepError::Absent) if matches!(action, Action::Swap { .. }) => {
-                return Err(self.stored().await.err().unwrap_or(OperateError::Absent));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let end = match action {
-            // These work even while the log is not reachable.
-            Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
-            Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
-            // Not on a log that went back: a new checkpoint would hide that.
-            _ => self.verified_head(&state).await?.checkpoint,
-        };
+        let (mut state, end) = self.look_for(action).await?;
         if let Some(split) = state.split.filter(|_| self.core.partition().is_none())
             && action.concerns_one_position()
         {
@@ -158,17 +172,7 @@ impl<D: Database> Runner<D> {
                 self.change(&state, Transition::Resume, also, audit(String::new())).await
             }
             Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
-                let (step, changeset) = match self.is_next(&state, *checkpoint).await? {
-                    Some(changeset) => {
-                        let from = state.position.next;
-                        (Transition::SkipNext { from, changeset: changeset.clone() }, changeset)
-                    }
-                    None if state.segment.is_some() => return Err(reads_segments()),
-                    None => {
-                        let changeset = self.first_parked(*checkpoint).await?;
-                        (Transition::SkipParked(changeset.clone()), changeset)
-                    }
-                };
+                let (step, changeset) = self.to_skip(&state, *checkpoint).await?;
                 let audit = audit(changeset.in_words());
                 let also = match step {
                     Transition::SkipNext { .. } => StateChange::Skip(changeset),
@@ -290,122 +294,144 @@ impl<D: Database> Runner<D> {
     }
 
     /// Waits until the standby is split as the live read model is.
-    async fn wait_until_split_like_live(&mut self) -> Result<(), OperateError> {
-        let deadline = Instant::now() + SPLIT_WITHIN;
-        while !self.is_split_like_live().await? {
-            if Instant::now() > deadline {
-                return Err(OperateError::PartitionsDiffer);
+    fn wait_until_split_like_live<'a>(&'a mut self) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let deadline = Instant::now() + SPLIT_WITHIN;
+            while !self.is_split_like_live().await? {
+                if Instant::now() > deadline {
+                    return Err(OperateError::PartitionsDiffer);
+                }
+                tokio::time::sleep(LOOK_AFTER).await;
             }
-            tokio::time::sleep(LOOK_AFTER).await;
+            Ok(())
         }
-        Ok(())
+        .boxed()
     }
 
-    async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
-        self.check_partitions(count)?;
-        let seen = self.load().await?;
-        if seen.segment.is_some() {
-            return Err(reads_segments());
+    fn set_partitions<'a>(
+        &'a mut self,
+        count: u32,
+        audit: AuditEntry,
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            self.check_partitions(count)?;
+            let seen = self.load().await?;
+            if seen.segment.is_some() {
+                return Err(reads_segments());
+            }
+            self.core.split(seen.split, count, Some(audit)).await?;
+            self.state.forget();
+            Ok(())
         }
-        self.core.split(seen.split, count, Some(audit)).await?;
-        self.state.forget();
-        Ok(())
+        .boxed()
     }
 
-    async fn build_standby(
-        &mut self,
+    fn build_standby<'a>(
+        &'a mut self,
         wanted: SideBySide,
         until: Checkpoint,
         audit: AuditEntry,
-    ) -> Result<(), OperateError> {
-        if self.core.build_standby(wanted, until, audit).await? {
-            Ok(())
-        } else {
-            Err(OperateError::AlreadyBuilding)
-        }
-    }
-
-    async fn discard(&mut self, audit: AuditEntry) -> Result<(), OperateError> {
-        // As every transaction on two read models, it begins with the live one.
-        let (core, live) = (self.core.clone(), Arc::new(self.core.onto(Slot::Live)));
-        let discard = live.write(move |tx| {
-            async move {
-                if let Err(error) = tx.discard(core.id()).await {
-                    return refused::<D>(error);
-                }
-                tx.audit(&core.live(), &audit).await?;
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            if self.core.build_standby(wanted, until, audit).await? {
                 Ok(())
+            } else {
+                Err(OperateError::AlreadyBuilding)
             }
-            .boxed()
-        });
-        discard.await?;
-        self.state.forget();
-        Ok(())
+        }
+        .boxed()
     }
 
-    async fn retry(
-        &mut self,
-        state: &ProjectionState,
-        stream: Option<&StreamId>,
-        audit: impl Fn(String) -> AuditEntry,
-    ) -> Result<(), OperateError> {
-        let is_wanted = |parked: &StreamId| stream.is_none_or(|stream| stream == parked);
-        let streams: Vec<_> = self.parked.streams.iter().filter(|id| is_wanted(id)).cloned().collect();
-        if streams.is_empty() {
-            return Err(OperateError::NotParked);
+    fn discard<'a>(&'a mut self, audit: AuditEntry) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            // As every transaction on two read models, it begins with the live one.
+            let (core, live) = (self.core.clone(), Arc::new(self.core.onto(Slot::Live)));
+            let discard = live.write(move |tx| {
+                async move {
+                    if let Err(error) = tx.discard(core.id()).await {
+                        return refused::<D>(error);
+                    }
+                    tx.audit(&core.live(), &audit).await?;
+                    Ok(())
+                }
+                .boxed()
+            });
+            discard.await?;
+            self.state.forget();
+            Ok(())
         }
-        if state.segment.is_some() {
-            return Err(reads_segments());
-        }
-        let detail = stream.map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
-        if !self.core.processor.retry_policy().operator_waits {
-            // The worker that has the lease retries them soon.
-            for streams in streams.chunks(DUE_AT_ONCE) {
-                let (state, due) = (self.load().await?, StateChange::Due(streams.to_vec()));
-                self.change(&state, Transition::Touch, due, audit(detail.clone())).await?;
+        .boxed()
+    }
+
+    fn retry<'a>(
+        &'a mut self,
+        state: &'a ProjectionState,
+        stream: Option<&'a StreamId>,
+        audit: impl Fn(String) -> AuditEntry + Send + 'a,
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let is_wanted = |parked: &StreamId| stream.is_none_or(|stream| stream == parked);
+            let streams: Vec<_> = self.parked.streams.iter().filter(|id| is_wanted(id)).cloned().collect();
+            if streams.is_empty() {
+                return Err(OperateError::NotParked);
             }
-            return Ok(());
+            if state.segment.is_some() {
+                return Err(reads_segments());
+            }
+            let detail = stream.map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
+            if !self.core.processor.retry_policy().operator_waits {
+                // The worker that has the lease retries them soon.
+                for streams in streams.chunks(DUE_AT_ONCE) {
+                    let (state, due) = (self.load().await?, StateChange::Due(streams.to_vec()));
+                    self.change(&state, Transition::Touch, due, audit(detail.clone())).await?;
+                }
+                return Ok(());
+            }
+            self.change(state, Transition::Touch, StateChange::Nothing, audit(detail)).await?;
+            Ok(self.retry_streams(|parked| is_wanted(&parked.stream_id), RetryScope::UntilTheEnd).await?)
         }
-        self.change(state, Transition::Touch, StateChange::Nothing, audit(detail)).await?;
-        Ok(self.retry_streams(|parked| is_wanted(&parked.stream_id), RetryScope::UntilTheEnd).await?)
+        .boxed()
     }
 
     /// Sends the operation to the partition that it concerns.
-    async fn operate_partitions(
-        &mut self,
-        state: &ProjectionState,
+    fn operate_partitions<'a>(
+        &'a mut self,
+        state: &'a ProjectionState,
         split: Split,
-        action: &Action,
-        reason: &str,
-    ) -> Result<(), OperateError> {
-        let stream = match action {
-            Action::Retry(stream) => stream.clone(),
-            Action::CancelTimer { stream_id, .. } => Some(stream_id.clone()),
-            Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
-                let found = self.core.changeset_at(*checkpoint).await?;
-                let none = OperateError::NoChangesetAt { checkpoint: *checkpoint };
-                Some(found.ok_or(none)?.stream_id)
+        action: &'a Action,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let stream = match action {
+                Action::Retry(stream) => stream.clone(),
+                Action::CancelTimer { stream_id, .. } => Some(stream_id.clone()),
+                Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
+                    let found = self.core.changeset_at(*checkpoint).await?;
+                    let none = OperateError::NoChangesetAt { checkpoint: *checkpoint };
+                    Some(found.ok_or(none)?.stream_id)
+                }
+                _ => return Err(OperateError::Partitioned),
+            };
+            // Nobody knows in which segment a stream is before it is read.
+            let reads_segments = state.segment.is_some();
+            let concerned = |partition: &Partition| {
+                reads_segments || stream.as_ref().is_none_or(|stream| partition.owns(stream))
+            };
+            let (mut done, mut refused) = (false, None);
+            for partition in Partition::all(split.count).filter(concerned) {
+                let core = self.core.onto_partition(partition);
+                let mut runner = Runner::new(core.into(), WorkerStatus::new().into());
+                match Box::pin(runner.carry_out(action, reason)).await {
+                    Ok(()) => done = true,
+                    Err(error) => refused = Some(error),
+                }
             }
-            _ => return Err(OperateError::Partitioned),
-        };
-        // Nobody knows in which segment a stream is before it is read.
-        let reads_segments = state.segment.is_some();
-        let concerned = |partition: &Partition| {
-            reads_segments || stream.as_ref().is_none_or(|stream| partition.owns(stream))
-        };
-        let (mut done, mut refused) = (false, None);
-        for partition in Partition::all(split.count).filter(concerned) {
-            let core = self.core.onto_partition(partition);
-            let mut runner = Runner::new(core.into(), WorkerStatus::new().into());
-            match Box::pin(runner.carry_out(action, reason)).await {
-                Ok(()) => done = true,
-                Err(error) => refused = Some(error),
+            match refused {
+                Some(error) if !done => Err(error),
+                _ => Ok(()),
             }
         }
-        match refused {
-            Some(error) if !done => Err(error),
-            _ => Ok(()),
-        }
+        .boxed()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ees_store::{Checkpoint, LogQuery, StreamId};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::database::{Database, Transaction};
 use crate::projection_state::{ChangesetRef, ProjectionState};
@@ -14,6 +15,7 @@ use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::transition::{Transition, reads_segments};
 use crate::worker::runner::Runner;
 
 impl<D: Database> Core<D> {
@@ -28,8 +30,28 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
+    /// Returns how a changeset is skipped: the next one of the projection, or the first one of a parked stream.
+    pub(super) fn to_skip<'a>(
+        &'a self,
+        state: &'a ProjectionState,
+        checkpoint: Checkpoint,
+    ) -> BoxFuture<'a, Result<(Transition, ChangesetRef), OperateError>> {
+        async move {
+            if let Some(changeset) = self.is_next(state, checkpoint).await? {
+                let from = state.position.next;
+                return Ok((Transition::SkipNext { from, changeset: changeset.clone() }, changeset));
+            }
+            if state.segment.is_some() {
+                return Err(reads_segments());
+            }
+            let changeset = self.first_parked(checkpoint).await?;
+            Ok((Transition::SkipParked(changeset.clone()), changeset))
+        }
+        .boxed()
+    }
+
     /// Returns the changeset at this checkpoint, if it is the next one of the projection.
-    pub(super) async fn is_next(
+    async fn is_next(
         &self,
         state: &ProjectionState,
         checkpoint: Checkpoint,
@@ -71,7 +93,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns the changeset at this checkpoint, if it is the first one of a parked stream.
-    pub(super) async fn first_parked(&self, checkpoint: Checkpoint) -> Result<ChangesetRef, OperateError> {
+    async fn first_parked(&self, checkpoint: Checkpoint) -> Result<ChangesetRef, OperateError> {
         let found = self.core.changeset_at(checkpoint).await?;
         let parked = self.core.parked().await?;
         let is_first = |changeset: &ChangesetRef| {

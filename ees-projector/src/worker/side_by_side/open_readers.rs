@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::database::{Database, Transaction};
 use crate::worker::error::StepError;
@@ -41,14 +42,17 @@ impl<D: Database> Runner<D> {
         Ok(true)
     }
 
-    pub(crate) async fn wait_for_older_readers(&mut self) -> Result<(), OperateError> {
-        let deadline = Instant::now() + WAIT_MAX;
-        while self.is_seen_half_built().await? {
-            if Instant::now() > deadline {
-                return Err(OperateError::OldReaders);
+    pub(crate) fn wait_for_older_readers<'a>(&'a mut self) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let deadline = Instant::now() + WAIT_MAX;
+            while self.is_seen_half_built().await? {
+                if Instant::now() > deadline {
+                    return Err(OperateError::OldReaders);
+                }
+                tokio::time::sleep(LOOK_FOR_READERS_EVERY).await;
             }
-            tokio::time::sleep(LOOK_FOR_READERS_EVERY).await;
+            Ok(())
         }
-        Ok(())
+        .boxed()
     }
 }

@@ -1,6 +1,8 @@
 //! Swaps the standby and the live read model.
 
 use ees_store::{Checkpoint, Timestamp};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::rows::{Rows, no_live};
 use crate::database::{AuditRows, Database, Transaction};
@@ -20,42 +22,45 @@ impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once each partition of both is at the same
     /// checkpoint. The two must be split in the same way. `epoch` is that of the standby's row when this was decided: a
     /// swap that came in between is not undone. The audit has `action` and `reason`.
-    pub(crate) async fn swap(
-        &mut self,
+    pub(crate) fn swap<'a>(
+        &'a mut self,
         epoch: u64,
         action: &'static str,
-        reason: &str,
-    ) -> Result<(), StepError> {
-        let live = self.core.live();
-        self.core.stand_still().await?;
-        // Catch up as far as possible before the live one's rows are locked.
-        let count = self.core.live_rows().await?.positions().len();
-        let end = self.core.log.head().await?.checkpoint;
-        self.step_rows_to(&vec![end; count]).await?;
-        let core = self.core.clone();
-        let locked = self.core.run(async move {
-            let mut tx = core.database.begin_swap().await?;
-            let theirs = Rows::read(&mut tx, &core.live(), true).await?.ok_or_else(no_live)?;
-            Ok((tx, theirs))
-        });
-        let (tx, theirs) = locked.await?;
-        // After a log went back, the live one may lie past its end. It must still be replaceable.
-        let ends = until(&theirs, self.core.log.head().await?.checkpoint);
-        self.step_rows_to(&ends).await?;
-        // From here on the cache is outdated: the transaction changes the row.
-        self.state.forget();
-        let (core, reason) = (self.core.clone(), reason.to_owned());
-        let exchange = async move { core.exchange(tx, epoch, &theirs, &ends, action, reason).await };
-        let (at, from, to) = self.core.run(exchange).await?;
-        self.core.swaps.send_replace(());
-        tracing::info!(
-            projection = live.name(),
-            checkpoint = at.get(),
-            from,
-            to,
-            "the standby was swapped with the live read model"
-        );
-        Ok(())
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), StepError>> {
+        async move {
+            let live = self.core.live();
+            self.core.stand_still().await?;
+            // Catch up as far as possible before the live one's rows are locked.
+            let count = self.core.live_rows().await?.positions().len();
+            let end = self.core.log.head().await?.checkpoint;
+            self.step_rows_to(&vec![end; count]).await?;
+            let core = self.core.clone();
+            let locked = self.core.run(async move {
+                let mut tx = core.database.begin_swap().await?;
+                let theirs = Rows::read(&mut tx, &core.live(), true).await?.ok_or_else(no_live)?;
+                Ok((tx, theirs))
+            });
+            let (tx, theirs) = locked.await?;
+            // After a log went back, the live one may lie past its end. It must still be replaceable.
+            let ends = until(&theirs, self.core.log.head().await?.checkpoint);
+            self.step_rows_to(&ends).await?;
+            // From here on the cache is outdated: the transaction changes the row.
+            self.state.forget();
+            let (core, reason) = (self.core.clone(), reason.to_owned());
+            let exchange = async move { core.exchange(tx, epoch, &theirs, &ends, action, reason).await };
+            let (at, from, to) = self.core.run(exchange).await?;
+            self.core.swaps.send_replace(());
+            tracing::info!(
+                projection = live.name(),
+                checkpoint = at.get(),
+                from,
+                to,
+                "the standby was swapped with the live read model"
+            );
+            Ok(())
+        }
+        .boxed()
     }
 }
 

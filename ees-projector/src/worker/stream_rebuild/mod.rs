@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ees_store::{Checkpoint, Timestamp};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::replay::Replay;
@@ -114,19 +115,22 @@ impl<D: Database> Core<D> {
     }
 
     /// Replaces the rows that differ, in one transaction with the audit. A dry run only finds them.
-    pub(crate) async fn rebuild_streams(
-        self: &Arc<Self>,
-        rebuild: &StreamRebuild,
-        reason: &str,
-    ) -> Result<(), OperateError> {
-        let explainable = self.foldable()?;
-        let mut prepared = rebuild.0.clone().lock_owned().await;
-        // Without a lock on the row: it may be long since the replay.
-        let standing = self.standing_now().await?;
-        prepared.replay.run_to(self, &*explainable, &standing).await?;
-        let (core, reason) = (self.clone(), reason.to_owned());
-        let transaction = async move { Ok(core.replace_rows(&*explainable, prepared, reason).await) };
-        self.run(transaction.boxed()).await?
+    pub(crate) fn rebuild_streams<'a>(
+        self: &'a Arc<Self>,
+        rebuild: &'a StreamRebuild,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let explainable = self.foldable()?;
+            let mut prepared = rebuild.0.clone().lock_owned().await;
+            // Without a lock on the row: it may be long since the replay.
+            let standing = self.standing_now().await?;
+            prepared.replay.run_to(self, &*explainable, &standing).await?;
+            let (core, reason) = (self.clone(), reason.to_owned());
+            let transaction = async move { Ok(core.replace_rows(&*explainable, prepared, reason).await) };
+            self.run(transaction.boxed()).await?
+        }
+        .boxed()
     }
 
     async fn replace_rows(
