@@ -7,6 +7,7 @@
 
 mod moving_comparison;
 mod rows;
+mod turn;
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use ees_store::Connections;
 
 pub use self::moving_comparison::{Compared, MovingComparison};
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
+pub(crate) use self::turn::turn;
 use crate::error::BoxError;
 use crate::partition::BUCKETS;
 use crate::preview::RowDifferences;

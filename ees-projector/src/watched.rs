@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use ees_store::{Checkpoint, LogId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::database::Database;
 use crate::memory::{self, Listener, Projections};
 use crate::projection_state::{ChangesetRef, Position, ProjectionState, Skipped};
 use crate::stage::{Checks, StageOf};
@@ -116,15 +118,17 @@ impl<F: MultiFold<State: Clone>> WatchedFold<F> {
         fold: F,
         rows_max: usize,
         snapshot: Option<Snapshot<F::State>>,
-    ) -> (Self, memory::Database) {
+    ) -> (Self, PositionDatabase) {
         let (name, version) = (MultiFold::name(&fold).to_owned(), fold.version());
         let begin = snapshot.map(Snapshot::restored);
         let stored = begin.as_ref().map(|watched| watched.state.clone());
         let empty = || Watched { rows: BTreeMap::new(), state: ProjectionState::new(version) };
         let published = watch::Sender::new(begin.unwrap_or_else(empty));
         let publisher = Publisher { name: name.clone(), published: published.clone() };
-        let database =
-            memory::Database::heard_by(Arc::new(publisher), stored.map(|state| (name.clone(), state)));
+        let database = PositionDatabase(memory::Database::heard_by(
+            Arc::new(publisher),
+            stored.map(|state| (name.clone(), state)),
+        ));
         let (order, subscription) = (MultiFold::order(&fold), MultiFold::subscription(&fold));
         let stage = StageOf::new(fold);
         (Self { stage, name, version, order, subscription, rows_max, published }, database)
@@ -142,6 +146,21 @@ impl<F: MultiFold<State: Clone>> WatchedFold<F> {
         };
         let changes = tx.beside.get_or_insert_with(|| begin());
         Ok(changes.downcast_mut().ok_or("the transaction is of another fold")?)
+    }
+}
+
+/// Keeps the position of a fold whose rows are not here: there is one read model of it, and one worker.
+pub(crate) struct PositionDatabase(memory::Database);
+
+impl Database for PositionDatabase {
+    type Tx = memory::Tx;
+
+    async fn begin(&self) -> Result<memory::Tx, BoxError> {
+        self.0.begin().await
+    }
+
+    fn is_transient(error: &(dyn Error + 'static)) -> bool {
+        memory::Database::is_transient(error)
     }
 }
 

@@ -443,7 +443,8 @@ mod tests {
 
     impl Subject for Memory {
         type Database = memory::Database;
-        const CAPABILITIES: Capabilities = Capabilities { reopens: false, ..Capabilities::ALONE };
+        const CAPABILITIES: Capabilities =
+            Capabilities { reopens: false, columns: false, foreign_keys: false, ..Capabilities::ALL };
 
         async fn new() -> Self {
             Self(memory::Database::new())

@@ -10,7 +10,7 @@ use crate::read_model_id::ReadModelId;
 
 impl AuditRows for Tx {
     async fn audit(&mut self, model: &ReadModelId, entry: &AuditEntry) -> Result<(), BoxError> {
-        self.state.audit.push((model.name().to_owned(), entry.clone()));
+        self.lock_model(model).await?.audit.push(entry.clone());
         Ok(())
     }
 
@@ -19,8 +19,7 @@ impl AuditRows for Tx {
         model: &ReadModelId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, BoxError> {
-        let of_this = self.state.audit.iter().rev().filter(|(projection, _)| projection == model.name());
-        Ok(of_this.take(limit).map(|(_, entry)| entry.clone()).collect())
+        Ok(self.look(model).audit.iter().rev().take(limit).cloned().collect())
     }
 
     async fn sweep(
@@ -29,13 +28,14 @@ impl AuditRows for Tx {
         audit_before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
-        let before = self.state.audit.len();
+        let audit = &mut self.lock_model(model).await?.audit;
+        let before = audit.len();
         let mut left = limit;
-        self.state.audit.retain(|(projection, entry)| {
-            let goes = projection == model.name() && entry.at < audit_before && left > 0;
+        audit.retain(|entry| {
+            let goes = entry.at < audit_before && left > 0;
             left -= usize::from(goes);
             !goes
         });
-        Ok(before - self.state.audit.len())
+        Ok(before - audit.len())
     }
 }

@@ -1,37 +1,44 @@
 //! Read models in memory, for tests. They keep the same promises, but nothing is stored on disk.
 
 mod audit;
+mod content;
 mod effects;
+mod leases;
+mod locks;
+mod network;
 mod parked;
 mod rows;
+mod state;
+mod tables;
 mod timers;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ees_store::StreamId;
-use tokio::sync::{Mutex, OwnedMutexGuard};
-
-use crate::database::{self, Transaction};
+use self::content::{Content, Part};
+pub use self::network::{Lost, Network};
+pub use self::tables::Rows;
+use crate::database;
 use crate::error::BoxError;
-use crate::projection_state::{AuditEntry, Position, ProjectionState};
+use crate::projection_state::ProjectionState;
 use crate::read_model_id::ReadModelId;
-
-/// The rows of a table by key, as text. A row of a fold is JSON: its state, or an object of its columns.
-pub type Rows = BTreeMap<String, String>;
 
 /// A read-model database in memory, for tests. Clones share one state.
 ///
-/// One transaction runs at a time. Each begins by copying the whole state, so large read models are slow.
-#[derive(Clone, Default)]
+/// It can all that PostgreSQL can but preview: several workers share the streams of a projection, with leases of
+/// [5 seconds](Self::over), and a version is built side by side. One transaction at a time writes a read model.
+#[derive(Clone)]
 pub struct Database {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+    /// The name of this process among the workers.
+    worker: Arc<str>,
+    network: Option<Arc<dyn Network>>,
     listener: Option<Arc<dyn Listener>>,
 }
 
-/// The rows of projections, by their key.
+/// The row of a projection and those of its partitions, by their key.
 pub(crate) type Projections = BTreeMap<String, ProjectionState>;
 
 /// Is told of each commit, before the next transaction begins.
@@ -40,14 +47,23 @@ pub(crate) trait Listener: Send + Sync {
     fn committed(&self, projections: &Projections, beside: Option<Box<dyn Any + Send>>);
 }
 
-#[derive(Clone, Default)]
-struct State {
-    tables: BTreeMap<String, Rows>,
-    projections: Projections,
-    parked: BTreeMap<(String, StreamId), parked::Waiting>,
-    audit: Vec<(String, AuditEntry)>,
-    effects: effects::Effects,
-    timers: timers::Timers,
+#[derive(Default)]
+struct Shared {
+    committed: Mutex<Content>,
+    locks: locks::Locks,
+}
+
+impl Shared {
+    fn committed(&self) -> MutexGuard<'_, Content> {
+        // A poisoned lock holds what is whole: no change to it can panic half-way.
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::of(Content::default(), None)
+    }
 }
 
 impl Database {
@@ -58,84 +74,117 @@ impl Database {
 
     /// A database with at most one projection's row, that tells a listener of each commit.
     pub(crate) fn heard_by(listener: Arc<dyn Listener>, row: Option<(String, ProjectionState)>) -> Self {
-        let state = State { projections: row.into_iter().collect(), ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), listener: Some(listener) }
+        let mut content = Content::default();
+        if let Some((key, state)) = row {
+            content.of_mut(&key).projections.insert(key, state);
+        }
+        Self::of(content, Some(listener))
     }
 
-    /// The current rows of a table; empty when there is no such table.
+    fn of(content: Content, listener: Option<Arc<dyn Listener>>) -> Self {
+        let shared = Shared { committed: Mutex::new(content), ..Shared::default() };
+        Self { shared: Arc::new(shared), worker: "this process".into(), network: None, listener }
+    }
+
+    /// The same state as another process sees it, over a network: with leases of its own, which end 5 seconds after it has
+    /// renewed them last. `worker` names the process.
+    #[must_use]
+    pub fn over(&self, worker: &str, network: Arc<dyn Network>) -> Self {
+        Self { worker: worker.into(), network: Some(network), ..self.clone() }
+    }
+
+    /// Rolls back the transactions that are open, as a server does with those of clients which it does not hear from. The
+    /// clients are told [`Lost`] with their next calls.
+    pub fn cut_off(&self) {
+        self.shared.locks.take_back();
+    }
+
+    /// The current rows of a table of a live read model; empty when there is no such table.
     pub async fn rows(&self, table: &str) -> Rows {
-        self.state.lock().await.tables.get(table).cloned().unwrap_or_default()
+        let committed = self.shared.committed();
+        let model = committed.live_with(table).unwrap_or_default();
+        committed.of(model).tables.get(table).cloned().unwrap_or_default()
+    }
+
+    async fn begun(&self, entered: Option<ReadModelId>) -> Result<Tx, BoxError> {
+        if let Some(network) = &self.network {
+            network.call().await?;
+        }
+        let content = self.shared.committed().clone();
+        let held = self.shared.locks.none();
+        Ok(Tx {
+            held,
+            content,
+            database: self.clone(),
+            entered,
+            is_snapshot: false,
+            used: BTreeSet::new(),
+            beside: None,
+        })
     }
 }
 
 /// A transaction on a [`Database`] in memory.
 pub struct Tx {
-    committed: OwnedMutexGuard<State>,
-    state: State,
-    listener: Option<Arc<dyn Listener>>,
+    /// Which read models it has to itself.
+    held: Arc<locks::Held>,
+    /// What it sees, with what it has changed.
+    content: Content,
+    database: Database,
+    /// The read model whose tables these are.
+    entered: Option<ReadModelId>,
+    is_snapshot: bool,
+    /// The read models whose tables it has used.
+    used: BTreeSet<String>,
     /// What the listener gets with the commit.
     pub(crate) beside: Option<Box<dyn Any + Send>>,
 }
 
 impl Tx {
-    /// The rows of a table. Creates the table if it does not exist.
-    pub fn table(&mut self, name: &str) -> &mut Rows {
-        self.state.tables.entry(name.to_owned()).or_default()
+    async fn call(&mut self) -> Result<(), Lost> {
+        if let Some(network) = &self.database.network {
+            network.call().await?;
+        }
+        if self.held.is_taken_back() { Err(Lost) } else { Ok(()) }
     }
 
-    /// Drops a table if it exists.
-    pub fn drop_table(&mut self, name: &str) {
-        self.state.tables.remove(name);
+    /// Sees what others have committed of a read model, unless this transaction has it to itself, or is a snapshot.
+    fn look(&mut self, model: &ReadModelId) -> Arc<Part> {
+        if !self.is_snapshot && !self.held.has(model.name()) {
+            self.see(model);
+        }
+        self.content.of(model.name())
+    }
+
+    fn see(&mut self, model: &ReadModelId) {
+        let part = self.database.shared.committed().of(model.name());
+        self.content.set(model.name(), part);
+    }
+
+    /// Waits until this transaction has the read model to itself, and sees it as it is then.
+    async fn lock_model(&mut self, model: &ReadModelId) -> Result<&mut Part, Lost> {
+        if !self.held.has(model.name()) {
+            self.database.shared.locks.lock(&self.held, model.name()).await?;
+            self.see(model);
+        }
+        Ok(self.content.of_mut(model.name()))
     }
 }
 
 impl database::Database for Database {
     type Tx = Tx;
+    const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        let committed = self.state.clone().lock_owned().await;
-        let state = committed.clone();
-        Ok(Tx { committed, state, listener: self.listener.clone(), beside: None })
+        self.begun(None).await
     }
 
-    fn is_transient(_: &(dyn Error + 'static)) -> bool {
-        false
-    }
-}
-
-impl Transaction for Tx {
-    async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        Ok(self.state.projections.get(model.key()).cloned())
+    async fn begin_in(&self, model: &ReadModelId) -> Result<Tx, BoxError> {
+        self.begun(Some(model.clone())).await
     }
 
-    async fn insert(&mut self, model: &ReadModelId, row: &ProjectionState) -> Result<bool, BoxError> {
-        let new = !self.state.projections.contains_key(model.key());
-        if new {
-            self.state.projections.insert(model.key().to_owned(), row.clone());
-        }
-        Ok(new)
-    }
-
-    async fn replace(
-        &mut self,
-        model: &ReadModelId,
-        believed: Position,
-        row: &ProjectionState,
-    ) -> Result<bool, BoxError> {
-        match self.state.projections.get_mut(model.key()) {
-            Some(stored) if stored.position == believed => {
-                *stored = row.clone();
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    async fn commit(mut self) -> Result<(), BoxError> {
-        *self.committed = self.state;
-        if let Some(listener) = self.listener {
-            listener.committed(&self.committed.projections, self.beside);
-        }
-        Ok(())
+    fn is_transient(error: &(dyn Error + 'static)) -> bool {
+        error.is::<Lost>() || error.source().is_some_and(Self::is_transient)
     }
 }

@@ -24,8 +24,8 @@ impl ParkedRows for Tx {
         error: &str,
         retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
-        let key = (model.name().to_owned(), changeset.stream_id.clone());
-        let waiting = self.state.parked.entry(key).or_insert_with(|| Waiting {
+        let parked = &mut self.lock_model(model).await?.parked;
+        let waiting = parked.entry(changeset.stream_id.clone()).or_insert_with(|| Waiting {
             stream: ParkedStream {
                 stream_id: changeset.stream_id.clone(),
                 first: changeset.changeset_id,
@@ -42,9 +42,11 @@ impl ParkedRows for Tx {
     }
 
     async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
-        let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == model.name());
-        let mut streams: Vec<_> = of_this
-            .filter_map(|(_, waiting)| {
+        let part = self.look(model);
+        let mut streams: Vec<_> = part
+            .parked
+            .values()
+            .filter_map(|waiting| {
                 let first = waiting.checkpoints.values().next()?.changeset_id;
                 Some(ParkedStream {
                     first,
@@ -63,7 +65,8 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let waiting = self.state.parked.get(&(model.name().to_owned(), stream_id.clone()));
+        let part = self.look(model);
+        let waiting = part.parked.get(stream_id);
         Ok(waiting
             .map(|waiting| waiting.checkpoints.keys().take(limit).copied().collect())
             .unwrap_or_default())
@@ -75,25 +78,24 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
-        let key = (model.name().to_owned(), stream_id.clone());
-        let Some(waiting) = self.state.parked.get_mut(&key) else { return Ok(false) };
+        let parked = &mut self.lock_model(model).await?.parked;
+        let Some(waiting) = parked.get_mut(stream_id) else { return Ok(false) };
         let there = waiting.checkpoints.remove(&checkpoint).is_some();
         if waiting.checkpoints.is_empty() {
-            self.state.parked.remove(&key);
+            parked.remove(stream_id);
         }
         Ok(there)
     }
 
     async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
-        if let Some(waiting) = self.state.parked.get_mut(&(model.name().to_owned(), stream.stream_id.clone()))
-        {
+        if let Some(waiting) = self.lock_model(model).await?.parked.get_mut(&stream.stream_id) {
             waiting.stream = stream.clone();
         }
         Ok(())
     }
 
     async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        self.state.parked.retain(|(projection, _), _| projection != model.name());
+        self.lock_model(model).await?.parked.clear();
         Ok(())
     }
 }

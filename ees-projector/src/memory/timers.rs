@@ -1,4 +1,4 @@
-//! The timers of each reactor.
+//! The timers of a reactor.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,8 @@ use crate::error::BoxError;
 use crate::reactor::{Timer, TimerQuery};
 use crate::read_model_id::ReadModelId;
 
-/// The timers of all reactors, by the reactor's name, the stream and the key.
-pub(super) type Timers = BTreeMap<(String, StreamId, String), Timer>;
-
-fn key(name: &str, stream_id: &StreamId, key: &str) -> (String, StreamId, String) {
-    (name.to_owned(), stream_id.clone(), key.to_owned())
-}
+/// The timers of a reactor, by the stream and the key.
+pub(super) type Timers = BTreeMap<(StreamId, String), Timer>;
 
 impl TimerRows for Tx {
     async fn timer(
@@ -24,20 +20,20 @@ impl TimerRows for Tx {
         stream_id: &StreamId,
         name: &str,
     ) -> Result<Option<Timer>, BoxError> {
-        Ok(self.state.timers.get(&key(model.name(), stream_id, name)).cloned())
+        Ok(self.look(model).timers.get(&(stream_id.clone(), name.to_owned())).cloned())
     }
 
     async fn timers(&mut self, model: &ReadModelId, wanted: &TimerQuery) -> Result<Vec<Timer>, BoxError> {
-        let of_this = self.state.timers.iter().filter(|((reactor, ..), _)| reactor == model.name());
-        let mut timers: Vec<_> =
-            of_this.map(|(_, timer)| timer).filter(|it| wanted.wants(it)).cloned().collect();
+        let part = self.look(model);
+        let mut timers: Vec<_> = part.timers.values().filter(|timer| wanted.wants(timer)).cloned().collect();
         timers.sort_by_key(Timer::place);
         timers.truncate(wanted.limit);
         Ok(timers)
     }
 
     async fn put_timer(&mut self, model: &ReadModelId, timer: &Timer) -> Result<(), BoxError> {
-        self.state.timers.insert(key(model.name(), &timer.stream_id, &timer.key), timer.clone());
+        let key = (timer.stream_id.clone(), timer.key.clone());
+        self.lock_model(model).await?.timers.insert(key, timer.clone());
         Ok(())
     }
 
@@ -47,7 +43,7 @@ impl TimerRows for Tx {
         stream_id: &StreamId,
         name: &str,
     ) -> Result<(), BoxError> {
-        self.state.timers.remove(&key(model.name(), stream_id, name));
+        self.lock_model(model).await?.timers.remove(&(stream_id.clone(), name.to_owned()));
         Ok(())
     }
 }

@@ -27,7 +27,8 @@ struct Memory(ees_projector::memory::Database);
 
 impl Subject for Memory {
     type Database = ees_projector::memory::Database;
-    const CAPABILITIES: Capabilities = Capabilities { reopens: false, ..Capabilities::ALONE };
+    const CAPABILITIES: Capabilities =
+        Capabilities { reopens: false, columns: false, foreign_keys: false, ..Capabilities::ALL };
 
     async fn new() -> Self {
         Self(Self::Database::new())
