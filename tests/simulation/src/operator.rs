@@ -1,0 +1,97 @@
+//! What operators do.
+
+use std::sync::{Arc, Mutex};
+
+use ees_projector::{Handle, InPlace, OperateError, SideBySide, State};
+
+use crate::machine;
+use crate::world::{NAMES, World};
+
+/// What happened, with the times.
+#[derive(Clone, Default)]
+pub(crate) struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    pub(crate) fn note(&self, what: String) {
+        self.0.lock().unwrap().push(format!("{:9.3} s  {what}", machine::now().as_secs_f64()));
+    }
+
+    pub(crate) fn print(&self) {
+        for line in &*self.0.lock().unwrap() {
+            println!("{line}");
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// Something that an operator may do at any time. It may be refused.
+pub(crate) fn act(world: &World) -> String {
+    let name = NAMES[fastrand::usize(..NAMES.len())];
+    let (flag, count) = (fastrand::bool(), fastrand::u32(1..5));
+    let workers = (count > 1 && flag).then_some(count);
+    match fastrand::u32(..10) {
+        0 => ask(world, format!("pause {name}"), move |at| async move { at.pause(name, "a try").await }),
+        1 => ask(world, format!("resume {name}"), move |at| async move { at.resume(name, "a try").await }),
+        2 => {
+            let wanted = InPlace { workers, ..InPlace::default() };
+            ask(world, format!("rebuild {name}: {wanted:?}"), move |at| async move {
+                at.rebuild_in_place(name, wanted, "a try").await
+            })
+        }
+        3 | 4 => {
+            let wanted = SideBySide {
+                verify: flag,
+                no_swap: fastrand::u32(..4) == 0,
+                workers,
+                ..SideBySide::default()
+            };
+            ask(world, format!("rebuild {name}: {wanted:?}"), move |at| async move {
+                at.rebuild_side_by_side(name, wanted, "a try").await
+            })
+        }
+        5 => ask(world, format!("swap {name}"), move |at| async move { at.swap(name, flag, "a try").await }),
+        6 => ask(world, format!("roll back {name}"), move |at| async move {
+            at.rollback(name, flag, "a try").await
+        }),
+        7 | 8 => ask(world, format!("{count} partitions of {name}"), move |at| async move {
+            at.set_partitions(name, count, "a try").await
+        }),
+        _ => ask(world, format!("discard the standby of {name}"), move |at| async move {
+            at.discard_standby(name, "a try").await
+        }),
+    }
+}
+
+/// Resumes what is paused: whatever it was, it is mended.
+pub(crate) fn help(world: &World) {
+    for worker in &world.workers {
+        for status in worker.shown().statuses {
+            let name = status.name.clone();
+            if status.state == State::Paused || status.partitions.iter().any(|it| it.pause.is_some()) {
+                let what = format!("resume {name}");
+                world
+                    .diary
+                    .note(ask(world, what, move |at| async move { at.resume(&name, "it is mended").await }));
+            }
+        }
+    }
+}
+
+fn ask<F>(world: &World, what: String, action: impl FnOnce(Handle) -> F) -> String
+where
+    F: Future<Output = Result<(), OperateError>> + Send + 'static,
+{
+    let at = fastrand::usize(..world.workers.len());
+    let worker = &world.workers[at];
+    let Some(handle) = worker.shown().handle else { return format!("{what}: no worker") };
+    let (diary, told) = (world.diary.clone(), what.clone());
+    let action = action(handle);
+    worker.spawn(async move {
+        let answer = action.await;
+        diary.note(format!("{what}: {answer:?}"));
+    });
+    format!("{}: {told}", worker.name)
+}

@@ -1,0 +1,76 @@
+//! The store as a process reaches it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ees_projector::memory::Lost;
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, memory,
+};
+
+use crate::link::Link;
+
+pub(crate) struct RemoteStore {
+    pub(crate) store: Arc<memory::Store>,
+    pub(crate) link: Arc<Link>,
+}
+
+impl RemoteStore {
+    async fn pass(&self) -> Result<()> {
+        self.link.pass().await.map_err(|lost: Lost| Error::Unavailable(lost.to_string()))
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for RemoteStore {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        self.pass().await?;
+        let page = self.store.read(query).await;
+        self.pass().await?;
+        page
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.pass().await?;
+        self.store.locate(stream_id, changeset_id).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        self.pass().await?;
+        let head = self.store.head().await;
+        self.pass().await?;
+        head
+    }
+}
+
+#[async_trait]
+impl EventStore for RemoteStore {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.pass().await?;
+        let committed = self.store.commit(commit).await;
+        self.pass().await?;
+        committed
+    }
+
+    fn limit_bytes(&self) -> usize {
+        self.store.limit_bytes()
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        self.pass().await?;
+        self.store.read_stream(query).await
+    }
+
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        self.pass().await?;
+        let tail = self.store.tail(stream_id).await;
+        self.pass().await?;
+        tail
+    }
+
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        self.pass().await?;
+        self.store.read_type(query).await
+    }
+}
