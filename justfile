@@ -144,6 +144,14 @@ check-lanes:
 check-models:
     EES_MODEL_SIZE=large cargo test --locked --release -p ees-store -p ees-projector --lib -- --nocapture --test-threads 1 models::
 
+# Simulates a store, workers, clients and operators with the faults of this many seeds, from a first one on (CI: 200 from 0).
+simulate seeds="10000" from="0":
+    cargo run --quiet --locked --release -p ees-test-simulation -- seeds {{seeds}} --from {{from}}
+
+# Simulates one seed again, and prints what happens in it.
+simulate-seed seed:
+    cargo run --quiet --locked -p ees-test-simulation -- seed {{seed}}
+
 # Simulates a log in lanes under load, up to a number of changesets (CI takes few): a billion takes minutes.
 load-lanes changesets="1000000000":
     cargo run --quiet --locked --release -p ees-test-models --bin load_lanes -- {{changesets}}
