@@ -181,45 +181,48 @@ impl<D: Database> Core<D> {
         Ok(self.database.begin_in(&self.id).await?)
     }
 
+    // What these return is boxed: unoptimized, whoever calls one would keep room for all of a transaction on the stack,
+    // and a comparison has many callers above each other.
+
     /// Runs a query in a transaction that is not committed.
-    pub(crate) async fn read<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
+    pub(crate) fn read<T, W>(self: &Arc<Self>, work: W) -> BoxFuture<'_, Result<T, StepError>>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<T, StepError>> + Send + 'static,
     {
         let core = self.clone();
-        self.run(async move { work(&mut core.begin().await?).await }).await
+        self.run(async move { work(&mut core.begin().await?).await }).boxed()
     }
 
     /// Runs a transaction without the fence, and commits it.
-    pub(crate) async fn write<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
+    pub(crate) fn write<T, W>(self: &Arc<Self>, work: W) -> BoxFuture<'_, Result<T, StepError>>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<T, StepError>> + Send + 'static,
     {
         let core = self.clone();
-        self.run(async move { work_and_commit(core.begin().await?, work).await }).await
+        self.run(async move { work_and_commit(core.begin().await?, work).await }).boxed()
     }
 
     /// Like [`write`](Self::write), and the commit survives a power loss.
-    pub(crate) async fn write_durably<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
+    pub(crate) fn write_durably<T, W>(self: &Arc<Self>, work: W) -> BoxFuture<'_, Result<T, StepError>>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<T, StepError>> + Send + 'static,
     {
         let core = self.clone();
-        self.run(async move { work_and_commit(core.database.begin_durable().await?, work).await }).await
+        self.run(async move { work_and_commit(core.database.begin_durable().await?, work).await }).boxed()
     }
 
     /// Runs one transaction: fence, work, commit. `changeset` is blamed if the database refuses the commit. The
     /// work returns by how much it changes the fingerprint. Returns the row as it is then.
-    pub(crate) async fn transact<W, F>(
-        self: &Arc<Self>,
+    pub(crate) fn transact<'c, W, F>(
+        self: &'c Arc<Self>,
         from: &ProjectionState,
         to: ProjectionState,
         changeset: Option<ChangesetRef>,
         work: W,
-    ) -> Result<ProjectionState, StepError>
+    ) -> BoxFuture<'c, Result<ProjectionState, StepError>>
     where
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
         F: Into<Fingerprint> + Send + 'static,
@@ -229,19 +232,19 @@ impl<D: Database> Core<D> {
             let tx = core.begin().await?;
             core.fence_and_work(tx, believed, to, changeset, work).await
         })
-        .await
+        .boxed()
     }
 
     /// Like [`transact`](Self::transact), but from the current position: other workers may have moved it
     /// since `seen`, as long as nothing else in the row has changed. Locks the row first. Otherwise a worker
     /// that makes one step after another would always be faster than a caller that reads and then compares.
-    pub(crate) async fn transact_wherever<E, W, F>(
-        self: &Arc<Self>,
+    pub(crate) fn transact_wherever<'c, E, W, F>(
+        self: &'c Arc<Self>,
         seen: &ProjectionState,
         to: impl FnOnce(&ProjectionState) -> Result<ProjectionState, E> + Send + 'static,
         changeset: Option<ChangesetRef>,
         work: W,
-    ) -> Result<ProjectionState, E>
+    ) -> BoxFuture<'c, Result<ProjectionState, E>>
     where
         E: From<StepError> + Send + 'static,
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
@@ -260,7 +263,7 @@ impl<D: Database> Core<D> {
             };
             Ok(Ok(core.fence_and_work(tx, found.position, to, changeset, work).await?))
         };
-        self.run(transaction).await?
+        async move { self.run(transaction).await? }.boxed()
     }
 
     /// Runs a transaction without blocking other tasks, for a limited time.

@@ -236,7 +236,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Reads the row again.
-    pub(super) fn reload<'a>(&'a mut self) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
+    pub(super) fn reload(&mut self) -> BoxFuture<'_, Result<ProjectionState, StepError>> {
         async move {
             self.state.forget();
             self.load().await

@@ -294,7 +294,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Waits until the standby is split as the live read model is.
-    fn wait_until_split_like_live<'a>(&'a mut self) -> BoxFuture<'a, Result<(), OperateError>> {
+    fn wait_until_split_like_live(&mut self) -> BoxFuture<'_, Result<(), OperateError>> {
         async move {
             let deadline = Instant::now() + SPLIT_WITHIN;
             while !self.is_split_like_live().await? {

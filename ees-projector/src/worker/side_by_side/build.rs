@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ees_store::Checkpoint;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::rows::no_live;
 use crate::database::{AuditRows, Database, Transaction};
@@ -190,71 +191,76 @@ impl<D: Database> Runner<D> {
     }
 
     /// If the standby has caught up, does what was planned for it.
-    pub(crate) async fn complete_if_due(&mut self) -> Result<(), StepError> {
-        if self.core.slot() != Slot::Standby || self.core.partition().is_some() {
-            return Ok(());
-        }
-        // Not cached after an idle step. And the standby may have been complete when this worker started.
-        let state = self.load().await?;
-        let due = match state.split {
-            Some(_) => self.are_partitions_due(),
-            None => self.is_due(&state),
-        };
-        let Some(plan) = due else {
-            // Not complete: the transactions to wait for are collected again when it is.
-            self.older_readers = None;
-            return Ok(());
-        };
-        // Another standby may take the place of this one, with the same plan.
-        let decided_at = state.position.epoch;
-        // Of a read model in partitions, nobody has the lease until then.
-        if !self.has_lease().await? || !self.is_split_like_live().await? {
-            return Ok(());
-        }
-        if !plan.force && !self.parked.streams.is_empty() {
-            let note = format!(
-                "{} streams are parked: retry or skip those of {}, or swap with force",
-                self.parked.streams.len(),
-                self.core.name()
-            );
-            return self.remain_standby(note).await;
-        }
-        if self.core.live_rows().await?.whole.version > self.core.processor.version() {
-            return self.remain_standby("the live read model has a newer version by now".to_owned()).await;
-        }
-        if plan.verify {
-            let comparison = self.compare_with_live().await?;
-            if let Some(first) = comparison.differences.first() {
-                let count = comparison.differences.len();
-                let found =
-                    if count == 1 { "1 difference".to_owned() } else { format!("{count} differences") };
-                let note = format!("{found} at checkpoint {}, the first: {first}", comparison.checkpoint);
+    pub(crate) fn complete_if_due(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
+        async move {
+            if self.core.slot() != Slot::Standby || self.core.partition().is_some() {
+                return Ok(());
+            }
+            // Not cached after an idle step. And the standby may have been complete when this worker started.
+            let state = self.load().await?;
+            let due = match state.split {
+                Some(_) => self.are_partitions_due(),
+                None => self.is_due(&state),
+            };
+            let Some(plan) = due else {
+                // Not complete: the transactions to wait for are collected again when it is.
+                self.older_readers = None;
+                return Ok(());
+            };
+            // Another standby may take the place of this one, with the same plan.
+            let decided_at = state.position.epoch;
+            // Of a read model in partitions, nobody has the lease until then.
+            if !self.has_lease().await? || !self.is_split_like_live().await? {
+                return Ok(());
+            }
+            if !plan.force && !self.parked.streams.is_empty() {
+                let note = format!(
+                    "{} streams are parked: retry or skip those of {}, or swap with force",
+                    self.parked.streams.len(),
+                    self.core.name()
+                );
                 return self.remain_standby(note).await;
             }
-            tracing::info!(
-                projection = self.core.name(),
-                checkpoint = comparison.checkpoint,
-                rows = comparison.rows,
-                "the standby equals the live read model"
-            );
-        }
-        if !plan.force && self.is_seen_half_built().await? {
-            return Ok(());
-        }
-        for _ in 0..OVERTAKEN_MAX {
-            let state = self.reload().await?;
-            if state.standby.as_ref() != Some(&plan) {
-                break;
+            if self.core.live_rows().await?.whole.version > self.core.processor.version() {
+                return self
+                    .remain_standby("the live read model has a newer version by now".to_owned())
+                    .await;
             }
-            match self.swap(decided_at, "swap", "the standby has caught up").await {
-                // The next attempt would cost as much, and fail as well.
-                Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
-                // The live read model moved on, where it can't be locked. Nothing has to be compared again.
-                Err(StepError::Fenced) => {}
-                swapped => return swapped,
+            if plan.verify {
+                let comparison = self.compare_with_live().await?;
+                if let Some(first) = comparison.differences.first() {
+                    let count = comparison.differences.len();
+                    let found =
+                        if count == 1 { "1 difference".to_owned() } else { format!("{count} differences") };
+                    let note = format!("{found} at checkpoint {}, the first: {first}", comparison.checkpoint);
+                    return self.remain_standby(note).await;
+                }
+                tracing::info!(
+                    projection = self.core.name(),
+                    checkpoint = comparison.checkpoint,
+                    rows = comparison.rows,
+                    "the standby equals the live read model"
+                );
             }
+            if !plan.force && self.is_seen_half_built().await? {
+                return Ok(());
+            }
+            for _ in 0..OVERTAKEN_MAX {
+                let state = self.reload().await?;
+                if state.standby.as_ref() != Some(&plan) {
+                    break;
+                }
+                match self.swap(decided_at, "swap", "the standby has caught up").await {
+                    // The next attempt would cost as much, and fail as well.
+                    Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
+                    // The live read model moved on, where it can't be locked. Nothing has to be compared again.
+                    Err(StepError::Fenced) => {}
+                    swapped => return swapped,
+                }
+            }
+            Err(StepError::Fenced)
         }
-        Err(StepError::Fenced)
+        .boxed()
     }
 
     /// Returns the plan for the standby, if it has caught up.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::Checkpoint;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::rows::{Rows, no_live};
 use crate::database::{Compared, Database, MovingComparison, Transaction};
@@ -59,53 +61,60 @@ impl<D: Database> Core<D> {
 impl<D: Database> Runner<D> {
     /// Compares this read model with the live one at the same checkpoint. Where there are snapshots, the live one is
     /// locked only while this one catches up to its checkpoint. The rows are compared while both go on.
-    pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
-        match self.core.database.comparison(&self.core.live(), self.core.id()) {
-            Some(comparison) => self.compare_while_live_moves(comparison).await,
-            None => {
-                let (snapshot, checkpoint) = self.meet_live().await?;
-                let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
-                Ok(Comparison { checkpoint: checkpoint.get(), ..compared })
+    pub(super) fn compare_with_live(&mut self) -> BoxFuture<'_, Result<Comparison, StepError>> {
+        async move {
+            match self.core.database.comparison(&self.core.live(), self.core.id()) {
+                Some(comparison) => self.compare_while_live_moves(comparison).await,
+                None => {
+                    let (snapshot, checkpoint) = self.meet_live().await?;
+                    let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
+                    Ok(Comparison { checkpoint: checkpoint.get(), ..compared })
+                }
             }
         }
+        .boxed()
     }
 
     /// Returns a snapshot in which this read model and the live one are at the same checkpoint. The live one is locked
     /// only while this one catches up to its checkpoint. The rows are compared in the snapshot while both go on.
-    pub(crate) async fn meet_live(&mut self) -> Result<(D::Tx, Checkpoint), StepError> {
-        let deadline = Instant::now() + MEET_WITHIN;
-        loop {
-            let (mut held, mut found) = (None, None);
-            if self.is_split_like_live().await? {
-                self.core.stand_still().await?;
-                // As far as possible before the live one is held.
-                self.step_rows_to(&self.core.live_rows().await?.positions()).await?;
-                let (tx, rows) = self.core.hold_live().await?;
-                (held, found) = (Some(tx), Some(rows));
-            }
-            let own = self.own_rows().await?;
-            let here = own.lowest();
-            let found = found.filter(|found| found.is_split_like(&own));
-            let is_behind =
-                |found: &Rows| found.positions().iter().zip(own.positions()).any(|(live, own)| *live < own);
-            if let Some(found) = found.as_ref().filter(|found| !is_behind(found)) {
-                self.step_rows_to(&found.positions()).await?;
-                let (snapshot, at) = self.core.snapshot_with_live().await?;
-                drop(held);
-                self.core.go_on().await?;
-                self.state.forget();
-                if let Some(checkpoint) = at {
-                    return Ok((snapshot, checkpoint));
+    pub(crate) fn meet_live(&mut self) -> BoxFuture<'_, Result<(D::Tx, Checkpoint), StepError>> {
+        async move {
+            let deadline = Instant::now() + MEET_WITHIN;
+            loop {
+                let (mut held, mut found) = (None, None);
+                if self.is_split_like_live().await? {
+                    self.core.stand_still().await?;
+                    // As far as possible before the live one is held.
+                    self.step_rows_to(&self.core.live_rows().await?.positions()).await?;
+                    let (tx, rows) = self.core.hold_live().await?;
+                    (held, found) = (Some(tx), Some(rows));
                 }
-            } else {
-                let pause = found.as_ref().and_then(Rows::pause).cloned();
-                drop(held);
-                self.wait_for_live(here, pause).await?;
-            }
-            if Instant::now() > deadline {
-                return Err(never_reached(here));
+                let own = self.own_rows().await?;
+                let here = own.lowest();
+                let found = found.filter(|found| found.is_split_like(&own));
+                let is_behind = |found: &Rows| {
+                    found.positions().iter().zip(own.positions()).any(|(live, own)| *live < own)
+                };
+                if let Some(found) = found.as_ref().filter(|found| !is_behind(found)) {
+                    self.step_rows_to(&found.positions()).await?;
+                    let (snapshot, at) = self.core.snapshot_with_live().await?;
+                    drop(held);
+                    self.core.go_on().await?;
+                    self.state.forget();
+                    if let Some(checkpoint) = at {
+                        return Ok((snapshot, checkpoint));
+                    }
+                } else {
+                    let pause = found.as_ref().and_then(Rows::pause).cloned();
+                    drop(held);
+                    self.wait_for_live(here, pause).await?;
+                }
+                if Instant::now() > deadline {
+                    return Err(never_reached(here));
+                }
             }
         }
+        .boxed()
     }
 
     /// Brings this read model to each checkpoint where the comparison needs it.

@@ -42,7 +42,7 @@ impl<D: Database> Runner<D> {
         Ok(true)
     }
 
-    pub(crate) fn wait_for_older_readers<'a>(&'a mut self) -> BoxFuture<'a, Result<(), OperateError>> {
+    pub(crate) fn wait_for_older_readers(&mut self) -> BoxFuture<'_, Result<(), OperateError>> {
         async move {
             let deadline = Instant::now() + WAIT_MAX;
             while self.is_seen_half_built().await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ees_store::Checkpoint;
 use futures::FutureExt;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 
 use crate::database::{Database, PartitionRow, Transaction};
 use crate::partition::{Partition, Split};
@@ -92,40 +92,43 @@ impl<D: Database> Runner<D> {
     }
 
     /// Makes this read model split as the live one is. Returns `false` if that is not so yet: look again.
-    pub(crate) async fn is_split_like_live(&mut self) -> Result<bool, StepError> {
-        let live = self.core.live_rows().await?;
-        if live.is_changing() {
-            return Ok(false);
-        }
-        let own = self.own_rows().await?;
-        if own.is_split_like(&live) {
-            return Ok(true);
-        }
-        let count = live.whole.partitions();
-        match own.whole.split {
-            Some(split) if split.next_count == Some(count) => {
-                // Nobody else moves the partitions of a scratch read model or a preview.
-                let is_alone = self.core.slot() != Slot::Standby;
-                if let Some(barrier) = split.barrier.filter(|_| is_alone) {
-                    self.step_rows_to(&vec![barrier; split.count as usize]).await?;
+    pub(crate) fn is_split_like_live(&mut self) -> BoxFuture<'_, Result<bool, StepError>> {
+        async move {
+            let live = self.core.live_rows().await?;
+            if live.is_changing() {
+                return Ok(false);
+            }
+            let own = self.own_rows().await?;
+            if own.is_split_like(&live) {
+                return Ok(true);
+            }
+            let count = live.whole.partitions();
+            match own.whole.split {
+                Some(split) if split.next_count == Some(count) => {
+                    // Nobody else moves the partitions of a scratch read model or a preview.
+                    let is_alone = self.core.slot() != Slot::Standby;
+                    if let Some(barrier) = split.barrier.filter(|_| is_alone) {
+                        self.step_rows_to(&vec![barrier; split.count as usize]).await?;
+                    }
+                    match self.tend_partitions(own.whole, split).await {
+                        Ok(()) | Err(StepError::Fenced) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
-                match self.tend_partitions(own.whole, split).await {
-                    Ok(()) | Err(StepError::Fenced) => {}
-                    Err(error) => return Err(error),
+                split => {
+                    if split.is_none() {
+                        // Read once, and not once for each partition.
+                        self.step_to(live.lowest()).await?;
+                    }
+                    self.core.split(split, count, None).await?;
+                    self.partitions.wake();
                 }
             }
-            split => {
-                if split.is_none() {
-                    // Read once, and not once for each partition.
-                    self.step_to(live.lowest()).await?;
-                }
-                self.core.split(split, count, None).await?;
-                self.partitions.wake();
-            }
+            self.state.forget();
+            // Without partitions before, it is split at once.
+            Ok(self.own_rows().await?.is_split_like(&live))
         }
-        self.state.forget();
-        // Without partitions before, it is split at once.
-        Ok(self.own_rows().await?.is_split_like(&live))
+        .boxed()
     }
 
     /// Applies changesets up to exactly these checkpoints, unless they were passed already. Partitions must stand
