@@ -293,7 +293,8 @@ impl Handle {
     /// compared at a checkpoint of its own.
     ///
     /// # Errors
-    /// [`OperateError`] if the database can't do this, or if the projection fails.
+    /// [`OperateError`] if the database can't do this, if the live read model has another version than the program's, or
+    /// if the projection fails.
     pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
         self.running(name)?.workers.verify(Arc::new(WorkerStatus::new())).await
     }

@@ -153,6 +153,28 @@ pub async fn a_version_that_differs_is_swapped_by_an_operator_only<S: Subject>()
     }
 }
 
+/// A program can't tell whether the rows of another version are right, and does not call them wrong.
+pub async fn a_read_model_of_another_version_is_not_verified<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let old = start(&log, &subject, &Journal::new(), split(partitions));
+        old.caught_up().await;
+        let journal = Journal { version: 2, ending: "!", ..Journal::new() };
+        let new = start(&log, &subject, &journal, beside(partitions, true));
+        new.status_when(|status| status.standby.as_ref().is_some_and(|it| it.plan.note.is_some())).await;
+        assert_eq!(new.handle().verify("journal").await, Err(OperateError::Absent));
+        assert!(old.handle().verify("journal").await.unwrap().is_equal());
+        new.handle().swap("journal", false, "it is meant so").await.unwrap();
+        assert!(new.handle().verify("journal").await.unwrap().is_equal());
+        assert_eq!(old.handle().verify("journal").await, Err(OperateError::Absent));
+        old.close().await;
+        new.close().await;
+    }
+}
+
 /// A verification finds rows that were changed, that are missing, and that nobody wrote, by their keys. It changes
 /// nothing, and leaves nothing.
 pub async fn rows_that_differ_from_the_log_are_found<S: Subject>() {

@@ -222,6 +222,7 @@ macro_rules! database_laws {
                 a_skip_reaches_the_standby_and_outlives_the_swap
                 readers_find_whole_read_models_through_a_new_version_and_back
                 a_version_that_differs_is_swapped_by_an_operator_only
+                a_read_model_of_another_version_is_not_verified
                 rows_that_differ_from_the_log_are_found
                 a_verification_beside_new_events_finds_what_differs_only
                 a_swap_beside_new_events_loses_none

@@ -103,9 +103,7 @@ impl<D: Database> Core<D> {
                 "this database can't build a second read model, so it can't verify",
             ));
         }
-        let core = self.clone();
-        let live = self.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
-        if live.is_some_and(|live| live.segment.is_some()) {
+        if self.live_of_this_version().await?.segment.is_some() {
             return Err(reads_segments());
         }
         let until = self.head().await?.checkpoint;
@@ -125,6 +123,8 @@ impl<D: Database> Core<D> {
             return Err(OperateError::AlreadyVerifying);
         }
         scratch.throw_away().await?;
+        // Another version may have been swapped in.
+        self.live_of_this_version().await?;
         let parked_streams = u64::try_from(self.parked().await?.len()).unwrap_or(u64::MAX);
         match compared {
             Err(StepError::Failed { error, .. }) if parked_streams > 0 => Err(OperateError::Failed(format!(
@@ -133,6 +133,14 @@ impl<D: Database> Core<D> {
             ))),
             compared => Ok(Comparison { parked_streams, ..compared? }),
         }
+    }
+
+    /// Returns the row of the live read model. Another version's rows would differ in what is meant to differ.
+    async fn live_of_this_version(self: &Arc<Self>) -> Result<ProjectionState, OperateError> {
+        let core = self.clone();
+        let live = self.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
+        let live = live.ok_or(OperateError::NeverStarted)?;
+        if live.version == self.processor.version() { Ok(live) } else { Err(OperateError::Absent) }
     }
 
     async fn make_scratch(self: &Arc<Self>, scratch: Arc<Self>, until: Checkpoint) -> Result<(), StepError> {
