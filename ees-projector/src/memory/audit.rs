@@ -19,7 +19,7 @@ impl AuditRows for Tx {
         model: &ReadModelId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, BoxError> {
-        Ok(self.look(model).audit.iter().rev().take(limit).cloned().collect())
+        Ok(self.look(model).await?.audit.iter().rev().take(limit).cloned().collect())
     }
 
     async fn sweep(

@@ -36,7 +36,6 @@ impl LedgerRows for Tx {
         at: Timestamp,
         within: Duration,
     ) -> Result<Effect, BoxError> {
-        self.call().await?;
         let (me, now) = (self.database.worker.clone(), Instant::now());
         let unstarted = || Known { effect: id.unstarted(at), worker: me.clone(), busy_until: now };
         let known = self.lock_model(model).await?.effects.entry(key(id)).or_insert_with(unstarted);
@@ -57,7 +56,6 @@ impl LedgerRows for Tx {
         id: &EffectId,
         ended: &Ended,
     ) -> Result<(), BoxError> {
-        self.call().await?;
         if let Some(known) = self.lock_model(model).await?.effects.get_mut(&key(id)) {
             known.effect.record_end(ended.clone());
         }
@@ -81,7 +79,7 @@ impl LedgerRows for Tx {
     }
 
     async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        let part = self.look(model);
+        let part = self.look(model).await?;
         let effects = part.effects.values().map(|known| &known.effect);
         let mut effects: Vec<_> = effects.filter(|effect| wanted.wants(effect)).cloned().collect();
         effects.sort_by_key(|effect| std::cmp::Reverse(effect.began_at));

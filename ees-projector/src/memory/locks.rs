@@ -12,7 +12,7 @@ use super::Lost;
 pub(super) struct Locks {
     all: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
     /// Of the transactions that are open.
-    open: Mutex<Vec<Weak<Held>>>,
+    transactions: Mutex<Vec<Weak<Held>>>,
 }
 
 /// What a transaction holds, until that is taken back.
@@ -42,9 +42,10 @@ impl Held {
 }
 
 impl Locks {
-    pub(super) fn none(&self) -> Arc<Held> {
+    /// For a transaction that begins.
+    pub(super) fn open(&self) -> Arc<Held> {
         let held = Arc::new(Held(Mutex::new(Some(BTreeMap::new()))));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.transactions.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|it| it.strong_count() > 0);
         open.push(Arc::downgrade(&held));
         held
@@ -65,13 +66,12 @@ impl Locks {
     /// Takes a lock if nobody has it.
     pub(super) fn try_lock(&self, held: &Held, model: &str) -> bool {
         let Ok(lock) = self.of(model).try_lock_owned() else { return false };
-        held.with(|held| held.as_mut().map(|held| held.insert(model.to_owned(), lock)));
-        true
+        held.with(|held| held.as_mut().map(|held| held.insert(model.to_owned(), lock))).is_some()
     }
 
     /// Takes back what open transactions hold.
     pub(super) fn take_back(&self) {
-        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let open = std::mem::take(&mut *self.transactions.lock().unwrap_or_else(PoisonError::into_inner));
         open.iter().filter_map(Weak::upgrade).for_each(|held| held.with(|held| *held = None));
     }
 }

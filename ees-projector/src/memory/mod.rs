@@ -27,8 +27,9 @@ use crate::read_model_id::ReadModelId;
 
 /// A read-model database in memory, for tests. Clones share one state.
 ///
-/// It can all that PostgreSQL can but preview: several workers share the streams of a projection, with leases of
-/// [5 seconds](Self::over), and a version is built side by side. One transaction at a time writes a read model.
+/// It has leases, partitions and standbys as PostgreSQL has, but no previews, copies, columns or references. One
+/// transaction at a time writes a read model, with everything that belongs to it. All clones count as one worker;
+/// [`over`](Self::over) makes another.
 #[derive(Clone)]
 pub struct Database {
     shared: Arc<Shared>,
@@ -111,14 +112,14 @@ impl Database {
             network.call().await?;
         }
         let content = self.shared.committed().clone();
-        let held = self.shared.locks.none();
+        let held = self.shared.locks.open();
         Ok(Tx {
             held,
             content,
             database: self.clone(),
             entered,
             is_snapshot: false,
-            used: BTreeSet::new(),
+            written: BTreeSet::new(),
             beside: None,
         })
     }
@@ -134,8 +135,8 @@ pub struct Tx {
     /// The read model whose tables these are.
     entered: Option<ReadModelId>,
     is_snapshot: bool,
-    /// The read models whose tables it has used.
-    used: BTreeSet<String>,
+    /// The read models whose tables it has written.
+    written: BTreeSet<String>,
     /// What the listener gets with the commit.
     pub(crate) beside: Option<Box<dyn Any + Send>>,
 }
@@ -149,20 +150,26 @@ impl Tx {
     }
 
     /// Sees what others have committed of a read model, unless this transaction has it to itself, or is a snapshot.
-    fn look(&mut self, model: &ReadModelId) -> Arc<Part> {
+    async fn look(&mut self, model: &ReadModelId) -> Result<Arc<Part>, Lost> {
+        self.call().await?;
         if !self.is_snapshot && !self.held.has(model.name()) {
             self.see(model);
         }
-        self.content.of(model.name())
+        Ok(self.content.of(model.name()))
     }
 
+    /// What it has written itself stays.
     fn see(&mut self, model: &ReadModelId) {
-        let part = self.database.shared.committed().of(model.name());
+        let mut part = self.database.shared.committed().of(model.name());
+        if self.written.contains(model.name()) {
+            Arc::make_mut(&mut part).tables = self.content.of(model.name()).tables.clone();
+        }
         self.content.set(model.name(), part);
     }
 
     /// Waits until this transaction has the read model to itself, and sees it as it is then.
     async fn lock_model(&mut self, model: &ReadModelId) -> Result<&mut Part, Lost> {
+        self.call().await?;
         if !self.held.has(model.name()) {
             self.database.shared.locks.lock(&self.held, model.name()).await?;
             self.see(model);
@@ -186,5 +193,105 @@ impl database::Database for Database {
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
         error.is::<Lost>() || error.source().is_some_and(Self::is_transient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ees_store::Checkpoint;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::database::{Database as _, Lease, Transaction};
+    use crate::projection_state::Position;
+
+    /// Loses the next answer, if it is told to.
+    #[derive(Default)]
+    struct OneAnswer(Mutex<Option<Lost>>);
+
+    impl Network for OneAnswer {
+        fn call(&self) -> BoxFuture<'_, Result<(), Lost>> {
+            Box::pin(async { Ok(()) })
+        }
+        fn answer(&self) -> BoxFuture<'_, Result<(), Lost>> {
+            Box::pin(async { self.0.lock().unwrap().take().map_or(Ok(()), Err) })
+        }
+    }
+
+    async fn inserted(database: &Database) -> ReadModelId {
+        let model = ReadModelId::live("orders");
+        let mut tx = database.begin_in(&model).await.unwrap();
+        assert!(tx.insert(&model, &ProjectionState::new(1)).await.unwrap());
+        tx.table("orders").insert("a".to_owned(), "1".to_owned());
+        tx.commit().await.unwrap();
+        model
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_is_rolled_back_and_in_nobodys_way() {
+        let database = Database::new();
+        let model = inserted(&database).await;
+        let mut tx = database.begin_in(&model).await.unwrap();
+        let state = tx.lock(&model).await.unwrap().unwrap();
+        tx.table("orders").insert("b".to_owned(), "2".to_owned());
+        database.cut_off();
+        assert!(tx.load(&model).await.unwrap_err().is::<Lost>());
+        assert!(tx.commit().await.unwrap_err().is::<Lost>());
+        assert_eq!(database.rows("orders").await.len(), 1);
+        let mut next = database.begin_in(&model).await.unwrap();
+        assert!(next.replace(&model, state.position, &state).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_answer_was_lost_is_a_commit() {
+        let database = Database::new();
+        let model = inserted(&database).await;
+        let network = Arc::new(OneAnswer::default());
+        let over = database.over("a worker", network.clone());
+        let mut tx = over.begin_in(&model).await.unwrap();
+        let state = tx.load(&model).await.unwrap().unwrap();
+        let moved = ProjectionState {
+            position: Position { next: Checkpoint::new(7), ..state.position },
+            ..state.clone()
+        };
+        assert!(tx.replace(&model, state.position, &moved).await.unwrap());
+        *network.0.lock().unwrap() = Some(Lost);
+        assert!(tx.commit().await.is_err());
+        let stored = database.begin().await.unwrap().load(&model).await.unwrap().unwrap();
+        assert_eq!(stored.position.next, Checkpoint::new(7));
+    }
+
+    #[tokio::test]
+    async fn one_of_two_processes_has_the_lease() {
+        let database = Database::new();
+        let model = inserted(&database).await;
+        let [one, other] =
+            ["one", "other"].map(|worker| database.over(worker, Arc::new(OneAnswer::default())));
+        let mut leases = Vec::new();
+        for process in [&one, &other, &one, &other] {
+            let mut tx = process.begin_in(&model).await.unwrap();
+            leases.push(tx.lease(&model, 1, true).await.unwrap());
+            tx.commit().await.unwrap();
+        }
+        let ours = leases[2..].iter().filter(|lease| matches!(lease, Lease::Ours { .. })).count();
+        assert_eq!(ours, 1, "{leases:?}");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_reads_a_table_of_another_projection_takes_nothing_back() {
+        let database = Database::new();
+        let model = inserted(&database).await;
+        let mut reads = database.begin_in(&ReadModelId::live("invoices")).await.unwrap();
+        assert_eq!(reads.rows("orders").len(), 1);
+        let mut tx = database.begin_in(&model).await.unwrap();
+        tx.lock(&model).await.unwrap();
+        tx.table("orders").insert("b".to_owned(), "2".to_owned());
+        tx.commit().await.unwrap();
+        reads.table("invoices").insert("1".to_owned(), "{}".to_owned());
+        reads.commit().await.unwrap();
+        assert_eq!(database.rows("orders").await.len(), 2);
+        assert_eq!(database.rows("invoices").await.len(), 1);
     }
 }

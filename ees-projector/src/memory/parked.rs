@@ -42,7 +42,7 @@ impl ParkedRows for Tx {
     }
 
     async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
-        let part = self.look(model);
+        let part = self.look(model).await?;
         let mut streams: Vec<_> = part
             .parked
             .values()
@@ -65,7 +65,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let part = self.look(model);
+        let part = self.look(model).await?;
         let waiting = part.parked.get(stream_id);
         Ok(waiting
             .map(|waiting| waiting.checkpoints.keys().take(limit).copied().collect())

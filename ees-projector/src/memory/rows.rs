@@ -24,7 +24,8 @@ impl FoldRows for Tx {
     }
 
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
-        let rows = self.table(&table.name);
+        self.call().await?;
+        let rows = self.rows(&table.name);
         keys.iter().map(|key| rows.get(*key).map(|text| read(table, text)).transpose()).collect()
     }
 
@@ -36,11 +37,14 @@ impl FoldRows for Tx {
         limit: usize,
     ) -> Result<Vec<(String, Row)>, BoxError> {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.table(&table.name).range::<str, _>((begin, Bound::Unbounded)).take(limit);
+        self.call().await?;
+        let rows = self.rows(&table.name);
+        let rows = rows.range::<str, _>((begin, Bound::Unbounded)).take(limit);
         rows.map(|(key, text)| Ok((key.clone(), read(table, text)?))).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
+        self.call().await?;
         let kept = self.table(&table.name);
         for Change { key, row, .. } in rows {
             match row {

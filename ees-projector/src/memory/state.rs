@@ -10,17 +10,14 @@ use crate::standby::Comparison;
 
 impl Transaction for Tx {
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        self.call().await?;
-        Ok(self.look(model).projections.get(model.key()).cloned())
+        Ok(self.look(model).await?.projections.get(model.key()).cloned())
     }
 
     async fn lock(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        self.call().await?;
         Ok(self.lock_model(model).await?.projections.get(model.key()).cloned())
     }
 
     async fn insert(&mut self, model: &ReadModelId, row: &ProjectionState) -> Result<bool, BoxError> {
-        self.call().await?;
         self.entered = Some(model.clone());
         let rows = &mut self.lock_model(model).await?.projections;
         let is_new = !rows.contains_key(model.key());
@@ -37,7 +34,6 @@ impl Transaction for Tx {
         believed: Position,
         row: &ProjectionState,
     ) -> Result<bool, BoxError> {
-        self.call().await?;
         self.entered = Some(model.clone());
         let worker = self.database.worker.clone();
         let part = self.lock_model(model).await?;
@@ -58,10 +54,12 @@ impl Transaction for Tx {
             return Ok(Lease::NotNeeded);
         }
         let database = self.database.clone();
-        if !self.held.has(model.name()) && !database.shared.locks.try_lock(&self.held, model.name()) {
-            return Ok(Lease::Busy);
+        if !self.held.has(model.name()) {
+            if !database.shared.locks.try_lock(&self.held, model.name()) {
+                return Ok(Lease::Busy);
+            }
+            self.see(model);
         }
-        self.see(model);
         let part = self.content.of_mut(model.name());
         let Some(row) = part.projections.get_mut(model.key()) else { return Ok(Lease::Busy) };
         let told = part.leases.take_turns(model.key(), &database.worker, version, stays);
@@ -71,25 +69,23 @@ impl Transaction for Tx {
     }
 
     async fn release_lease(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        self.call().await?;
         let worker = self.database.worker.clone();
         self.lock_model(model).await?.leases.leave(model.key(), &worker);
         Ok(())
     }
 
     async fn snapshot(&mut self) -> Result<(), BoxError> {
+        self.call().await?;
         self.content = self.database.shared.committed().clone();
         self.is_snapshot = true;
         Ok(())
     }
 
     async fn compare(&mut self, one: &ReadModelId, other: &ReadModelId) -> Result<Comparison, BoxError> {
-        self.call().await?;
-        Ok(tables::compare(&self.look(one).tables, &self.look(other).tables))
+        Ok(tables::compare(&self.look(one).await?.tables, &self.look(other).await?.tables))
     }
 
     async fn exchange(&mut self, live: &ReadModelId, standby: &ReadModelId, _: bool) -> Result<(), BoxError> {
-        self.call().await?;
         self.lock_model(live).await?;
         self.lock_model(standby).await?;
         let one = self.content.of(live.name());
@@ -106,7 +102,6 @@ impl Transaction for Tx {
     }
 
     async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        self.call().await?;
         let part = self.lock_model(model).await?;
         part.projections.clear();
         part.tables.clear();
@@ -115,11 +110,10 @@ impl Transaction for Tx {
     }
 
     async fn partitions(&mut self, model: &ReadModelId, locked: bool) -> Result<Vec<PartitionRow>, BoxError> {
-        self.call().await?;
         if locked {
             self.lock_model(model).await?;
         }
-        let part = self.look(model);
+        let part = self.look(model).await?;
         let partition = |index| {
             let id = model.with_partition(index);
             let state = part.projections.get(id.key())?.clone();
@@ -152,10 +146,10 @@ impl Transaction for Tx {
 
     async fn commit(mut self) -> Result<(), BoxError> {
         self.call().await?;
-        let Self { held, content, database, used, beside, .. } = self;
+        let Self { held, content, database, written, beside, .. } = self;
         held.end(|models| {
             let mut committed = database.shared.committed();
-            for model in &used {
+            for model in &written {
                 committed.of_mut(model).tables = content.of(model).tables.clone();
             }
             for model in &models {

@@ -13,23 +13,28 @@ impl Tx {
     /// The rows of a table. Creates the table if it does not exist.
     pub fn table(&mut self, name: &str) -> &mut Rows {
         let model = self.model_with(name);
+        self.written.insert(model.clone());
         self.content.of_mut(&model).tables.entry(name.to_owned()).or_default()
     }
 
     /// Drops a table if it exists.
     pub fn drop_table(&mut self, name: &str) {
         let model = self.model_with(name);
+        self.written.insert(model.clone());
         self.content.of_mut(&model).tables.remove(name);
     }
 
+    /// The rows of a table, to read them; none if there is no such table.
+    pub(super) fn rows(&self, name: &str) -> Rows {
+        self.content.of(&self.model_with(name)).tables.get(name).cloned().unwrap_or_default()
+    }
+
     /// The read model that has a table, or gets it.
-    fn model_with(&mut self, table: &str) -> String {
+    fn model_with(&self, table: &str) -> String {
         let entered = self.entered.as_ref().map(|model| model.name().to_owned());
         let is_live = self.entered.as_ref().is_none_or(|model| model.slot() == Slot::Live);
         let found = self.content.live_with(table).filter(|_| is_live).map(str::to_owned);
-        let model = found.or(entered).unwrap_or_default();
-        self.used.insert(model.clone());
-        model
+        found.or(entered).unwrap_or_default()
     }
 }
 

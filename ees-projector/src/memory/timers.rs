@@ -20,11 +20,11 @@ impl TimerRows for Tx {
         stream_id: &StreamId,
         name: &str,
     ) -> Result<Option<Timer>, BoxError> {
-        Ok(self.look(model).timers.get(&(stream_id.clone(), name.to_owned())).cloned())
+        Ok(self.look(model).await?.timers.get(&(stream_id.clone(), name.to_owned())).cloned())
     }
 
     async fn timers(&mut self, model: &ReadModelId, wanted: &TimerQuery) -> Result<Vec<Timer>, BoxError> {
-        let part = self.look(model);
+        let part = self.look(model).await?;
         let mut timers: Vec<_> = part.timers.values().filter(|timer| wanted.wants(timer)).cloned().collect();
         timers.sort_by_key(Timer::place);
         timers.truncate(wanted.limit);
