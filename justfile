@@ -25,11 +25,11 @@ features:
     # After lint: what it checked of other crates is shared.
     document() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres dynamodb http; do document ees-store "$feature"; done
+    for feature in "" sqlite postgres dynamodb http,client,sns; do document ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
     document ees-aggregate ""
     for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda api-gateway sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
-    for feature in "" sqlite postgres dynamodb webhook laws; do document ees-projector "$feature"; done
+    for feature in "" sqlite,derive postgres dynamodb http,webhook testkit,laws; do document ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" otlp postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls
@@ -104,7 +104,7 @@ instructions-accept: (count-instructions "accept")
 [private]
 count-instructions action:
     @command -v valgrind >/dev/null || { echo "error: valgrind is missing: install it" >&2; exit 1; }
-    cargo run --quiet --locked --profile instructions -p ees-test-instructions -- {{action}}
+    cargo run --quiet --locked --profile optimized -p ees-test-instructions -- {{action}}
 
 # A third of the kills on SQLite, on PostgreSQL and on the local AWS each, with what the tests have built.
 # Kills servers, workers and importers so often, and prints what docs/reliability.md says of it (CI takes a minute each).
@@ -146,7 +146,7 @@ check-models:
 
 # Simulates a store, workers, clients and operators with the faults of this many seeds, from a first one on (CI: 200 from 0).
 simulate seeds="10000" from="0":
-    cargo run --quiet --locked --release -p ees-test-simulation -- seeds {{seeds}} --from {{from}}
+    cargo run --quiet --locked --profile optimized -p ees-test-simulation -- seeds {{seeds}} --from {{from}}
 
 # Simulates one seed again, and prints what happens in it.
 simulate-seed seed:

@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ees_projector::memory::Rows;
-use ees_store::{ChangesetLog, Checkpoint, LogEntry, LogQuery};
+use ees_store::{Changeset, ChangesetLog, Checkpoint, LogEntry, LogQuery, Timestamp};
 use futures::FutureExt;
-use serde_json::value::RawValue;
 
-use crate::mailer::Attempt;
+use crate::machine;
+use crate::mailer::{Attempt, reminder_of};
 use crate::read_models::{Digested, Event};
-use crate::world::{JOURNAL, LINES, NAMES, World};
+use crate::world::{JOURNAL, LINES, NAMES, WRONG_BY_MAX, World};
+
+/// A worker that has no trouble records within so long that a mail was sent.
+const RECORDED_WITHIN: Duration = Duration::from_secs(3);
 
 /// No event was applied twice, and none before the one that precedes it in its stream.
 pub(crate) fn at_any_time(world: &World) {
     for name in [JOURNAL, LINES] {
-        // Nothing, while a transaction is open: then nothing changes.
-        let Some(rows) = world.database.rows(name).now_or_never() else { return };
+        let rows = rows(world, name);
         for (key, row) in rows {
             match key.contains('#') {
                 true => assert_eq!(row, "1", "{name}: how often {key} was applied"),
@@ -31,7 +33,7 @@ fn list(count: usize) -> String {
     (1..=count).map(|id| format!(" {id}")).collect()
 }
 
-/// Whether a worker says so of everything.
+/// Whether every worker says so of everything.
 pub(crate) fn all_is_applied(world: &World) -> bool {
     let head = Checkpoint::new(log(world).len() as u64);
     let is_done = |worker: &crate::process::Process| {
@@ -41,7 +43,9 @@ pub(crate) fn all_is_applied(world: &World) -> bool {
             status.is_some_and(|it| it.checkpoint == head && it.parked_streams == 0 && it.pause.is_none())
         })
     };
-    world.clients_are_done() && world.workers.iter().any(is_done)
+    world.clients_are_done()
+        && world.workers.iter().all(is_done)
+        && mails_of(&log(world)).keys().all(|mail| is_sent(&world.mails.all(), mail))
 }
 
 pub(crate) fn what_is_missing(world: &World) -> String {
@@ -61,21 +65,19 @@ pub(crate) fn at_the_end(world: &World) {
     the_log_has_what_was_acknowledged(world, &log);
     let events = events(&log);
     let mut journal = Rows::new();
+    let mut digests = Rows::new();
     for (stream, values) in &events {
         journal.insert(stream.clone(), list(values.len()));
         journal.extend((1..=values.len()).map(|id| (format!("{stream}#{id}"), "1".to_owned())));
+        let with = |so_far: Digested, value: &u64| so_far.with(*value, world.version());
+        let digest = values.iter().fold(Digested::default(), with);
+        digests.insert(stream.clone(), serde_json::to_string(&digest).expect("it is JSON"));
     }
     for name in [JOURNAL, LINES] {
         assert_eq!(rows(world, name), journal, "the rows of {name}");
     }
-    let digest =
-        |values: &Vec<u64>| values.iter().fold(Digested::default(), |so_far, value| so_far.with(*value));
-    let digests: Rows = events
-        .iter()
-        .map(|(stream, values)| (stream.clone(), serde_json::to_string(&digest(values)).expect("it is JSON")))
-        .collect();
     assert_eq!(rows(world, "digest"), digests, "the rows of digest");
-    each_mail_was_sent(world, journal.keys().filter(|key| key.contains('#')));
+    each_mail_was_sent(world, &mails_of(&log));
 }
 
 fn the_log_has_what_was_acknowledged(world: &World, log: &[LogEntry]) {
@@ -101,52 +103,79 @@ fn the_log_has_what_was_acknowledged(world: &World, log: &[LogEntry]) {
     assert!(unheard <= kills, "{unheard} changesets that no client was told of, after {kills} kills");
 }
 
-fn each_mail_was_sent<'a>(world: &World, events: impl Iterator<Item = &'a String>) {
+fn each_mail_was_sent(world: &World, expected: &BTreeMap<String, Timestamp>) {
     let mails = world.mails.all();
-    for event in events {
-        let attempts = mails.get(event).map(Vec::as_slice).unwrap_or_default();
-        assert!(attempts.iter().any(|it| it.is_sent), "the mail of {event} was never sent: {attempts:?}");
+    for mail in mails.keys() {
+        assert!(expected.contains_key(mail), "nothing called for the mail {mail}");
+    }
+    for (mail, due) in expected {
+        let attempts = mails.get(mail).map(Vec::as_slice).unwrap_or_default();
+        assert!(is_sent(&mails, mail), "the mail {mail} was never sent: {attempts:?}");
         for (at, later) in attempts.iter().enumerate() {
+            let began = machine::wall_clock(later.began + 2 * WRONG_BY_MAX);
+            assert!(began >= *due, "the mail {mail} was due at {due}, and sent early: {attempts:?}");
             for earlier in &attempts[..at] {
                 assert!(
                     earlier.ended.is_some_and(|ended| ended <= later.began)
                         || was_frozen(world, earlier, later.began),
-                    "the mail of {event} was sent by two at once: {attempts:?}"
+                    "the mail {mail} was sent by two at once: {attempts:?}"
                 );
                 assert!(
-                    !earlier.is_sent || had_trouble(world, earlier, later.began),
-                    "the mail of {event} was sent, nothing happened, and it was sent again: {attempts:?}"
+                    !earlier.is_sent || had_trouble(world, earlier),
+                    "the mail {mail} was sent, nothing happened, and it was sent again: {attempts:?}"
                 );
             }
         }
     }
 }
 
+fn is_sent(mails: &BTreeMap<String, Vec<Attempt>>, mail: &str) -> bool {
+    mails.get(mail).is_some_and(|attempts| attempts.iter().any(|attempt| attempt.is_sent))
+}
+
+/// What mails the log calls for, and when each is due.
+fn mails_of(log: &[LogEntry]) -> BTreeMap<String, Timestamp> {
+    let mut mails = BTreeMap::new();
+    for LogEntry { changeset, .. } in log {
+        for (id, event) in (changeset.first_event_id.get()..).zip(events_of(changeset)) {
+            let Event::Noted { remind_after_seconds, .. } = event;
+            let mail = format!("{}#{id}", changeset.stream_id);
+            if remind_after_seconds > 0 {
+                let due = changeset.timestamp + Duration::from_secs(remind_after_seconds);
+                mails.insert(reminder_of(&mail), due);
+            }
+            mails.insert(mail, changeset.timestamp);
+        }
+    }
+    mails
+}
+
 fn was_frozen(world: &World, attempt: &Attempt, until: Duration) -> bool {
-    world.freezes_of(&attempt.worker).iter().any(|at| *at <= until)
+    world.freezes_of(&attempt.worker).iter().any(|at| (attempt.began..=until).contains(at))
 }
 
 /// Whether the worker may have been unable to record that it was done.
-fn had_trouble(world: &World, attempt: &Attempt, until: Duration) -> bool {
+fn had_trouble(world: &World, attempt: &Attempt) -> bool {
+    let until = attempt.ended.unwrap_or(attempt.began) + RECORDED_WITHIN;
     world.troubles_of(&attempt.worker).iter().any(|at| (attempt.began..=until).contains(at))
 }
 
+/// The values of the events of each stream.
 fn events(log: &[LogEntry]) -> BTreeMap<String, Vec<u64>> {
     let mut events: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for LogEntry { changeset, .. } in log {
-        let texts: Vec<&RawValue> =
-            serde_json::from_str(changeset.events.as_stored()).expect("it was accepted");
-        let values = texts.into_iter().map(|text| {
-            let Event::Noted { value, .. } = serde_json::from_str(text.get()).expect("a client wrote it");
-            value
-        });
+        let values = events_of(changeset).into_iter().map(|Event::Noted { value, .. }| value);
         events.entry(changeset.stream_id.to_string()).or_default().extend(values);
     }
     events
 }
 
+fn events_of(changeset: &Changeset) -> Vec<Event> {
+    serde_json::from_str(changeset.events.as_stored()).expect("a client wrote it")
+}
+
 fn rows(world: &World, name: &str) -> Rows {
-    world.database.rows(name).now_or_never().unwrap_or_else(|| panic!("{name}: a transaction is open"))
+    world.database.rows(name).now_or_never().expect("a database in memory waits for nothing")
 }
 
 fn log(world: &World) -> Vec<LogEntry> {

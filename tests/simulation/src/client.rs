@@ -95,6 +95,7 @@ fn events() -> String {
     let event = || Event::Noted {
         value: fastrand::u64(..1_000),
         good_after_seconds: if fastrand::u32(..100) == 0 { now + fastrand::u64(1..15) } else { 0 },
+        remind_after_seconds: if fastrand::u32(..8) == 0 { fastrand::u64(1..10) } else { 0 },
     };
     let events: Vec<_> = std::iter::repeat_with(event).take(fastrand::usize(1..4)).collect();
     serde_json::to_string(&events).expect("events are JSON")

@@ -19,9 +19,15 @@ pub(crate) struct Weather {
     pub(crate) is_cut: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Store,
+    Database,
+}
+
 pub(crate) struct Link {
     weather: Mutex<Weather>,
-    /// When calls or answers were lost.
+    /// When calls to the database, or its answers, were lost.
     losses: Mutex<Vec<Duration>>,
 }
 
@@ -42,14 +48,16 @@ impl Link {
         self.losses.lock().unwrap().clone()
     }
 
-    /// Takes as long as one way takes.
-    pub(crate) async fn pass(&self) -> Result<(), Lost> {
+    /// Takes as long as one way to the server takes.
+    pub(crate) async fn pass(&self, to: Server) -> Result<(), Lost> {
         let Weather { delay_max, lost, is_cut } = self.weather();
         tokio::time::sleep(delay_max.mul_f64(fastrand::f64())).await;
         if is_cut || fastrand::u32(..1_000) < lost {
+            if to == Server::Database {
+                self.losses.lock().unwrap().push(machine::now());
+            }
             // So long a client waits for an answer.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(50..2_000))).await;
-            self.losses.lock().unwrap().push(machine::now());
             return Err(Lost);
         }
         Ok(())
@@ -58,10 +66,10 @@ impl Link {
 
 impl Network for Link {
     fn call(&self) -> BoxFuture<'_, Result<(), Lost>> {
-        Box::pin(self.pass())
+        Box::pin(self.pass(Server::Database))
     }
 
     fn answer(&self) -> BoxFuture<'_, Result<(), Lost>> {
-        Box::pin(self.pass())
+        Box::pin(self.pass(Server::Database))
     }
 }

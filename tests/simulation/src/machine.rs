@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use ees_store::Timestamp;
+
 /// The wall clock when a simulation begins: 2026-01-01.
 const BEGIN: Duration = Duration::from_secs(1_767_225_600);
 
@@ -24,6 +26,11 @@ pub(crate) fn begin(seed: u64) {
 /// How long the simulation lasts by now.
 pub(crate) fn now() -> Duration {
     Duration::from_nanos(NANOS.load(SeqCst)) - BEGIN
+}
+
+/// What a clock that is right shows when the simulation lasts so long.
+pub(crate) fn wall_clock(at: Duration) -> Timestamp {
+    Timestamp::from_micros((BEGIN + at).as_micros() as i64)
 }
 
 pub(crate) fn advance(by: Duration) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ees_projector::BoxError;
-use ees_projector::reactor::{Cause, Reactor};
+use ees_projector::reactor::{Cause, Firing, Reactor};
 
 use crate::machine;
 use crate::read_models::Event;
@@ -20,7 +20,7 @@ pub(crate) struct Attempt {
     pub(crate) is_sent: bool,
 }
 
-/// All attempts, by stream and event.
+/// All attempts, by what the mail is about.
 #[derive(Clone, Default)]
 pub(crate) struct Mails(Arc<Mutex<BTreeMap<String, Vec<Attempt>>>>);
 
@@ -43,9 +43,24 @@ impl Reactor for Mailer {
     }
 
     async fn react(&self, cause: Cause<'_, Event>) -> Result<(), BoxError> {
+        let Event::Noted { remind_after_seconds, .. } = cause.event;
         let key = format!("{}#{}", cause.stream_id(), cause.event_id);
+        if *remind_after_seconds > 0 {
+            let due = cause.timestamp() + Duration::from_secs(*remind_after_seconds);
+            cause.at(due, &key, &()).await?;
+        }
         cause.effect("mail", async || self.send(key).await).await
     }
+
+    async fn on_timer(&self, firing: Firing<'_>) -> Result<(), BoxError> {
+        let key = reminder_of(&firing.timer().key);
+        firing.effect("mail", async || self.send(key).await).await
+    }
+}
+
+/// The key of a reminder, for that of the mail that it is about.
+pub(crate) fn reminder_of(mail: &str) -> String {
+    format!("{mail}, a reminder")
 }
 
 impl Mailer {

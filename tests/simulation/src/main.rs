@@ -16,10 +16,12 @@ mod read_models;
 mod remote_store;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -46,64 +48,97 @@ enum What {
 }
 
 fn main() -> ExitCode {
+    if !cfg!(target_os = "linux") {
+        eprintln!("error: the clock and the random numbers are replaced on Linux only");
+        return ExitCode::FAILURE;
+    }
     match Arguments::parse().what {
-        What::Seed { seed } => one(seed),
-        What::Seeds { count, from } => many(from, count),
+        What::Seed { seed } => {
+            // On a thread of its own: this one's hash maps have had their random keys before.
+            let ran = std::thread::spawn(move || run_seed(seed)).join();
+            ran.unwrap_or(ExitCode::FAILURE)
+        }
+        What::Seeds { count, from } => run_seeds(from, count),
     }
 }
 
 /// Set when anything panics, also in a task whose result nobody waits for.
 pub(crate) static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 
-fn one(seed: u64) -> ExitCode {
+/// In real time: a seed that takes longer hangs.
+const SEED_MAX: Duration = Duration::from_secs(180);
+
+fn run_seed(seed: u64) -> ExitCode {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         HAS_PANICKED.store(true, SeqCst);
         print(panic);
     }));
+    std::thread::spawn(move || {
+        std::thread::sleep(SEED_MAX);
+        eprintln!("seed {seed} does not come to its end: something goes on for ever without time passing");
+        std::process::exit(1);
+    });
     machine::begin(seed);
     let mut world = World::new();
     let _ = catch_unwind(AssertUnwindSafe(|| world.run()));
     world.diary.print();
     println!("{}", world.summary());
-    if HAS_PANICKED.load(SeqCst) {
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    if HAS_PANICKED.load(SeqCst) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn many(from: u64, count: u64) -> ExitCode {
-    let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
+/// Of many seeds: those that failed, and how often operators did what they wanted, by what it was.
+#[derive(Default)]
+struct Ran {
+    failed: Vec<u64>,
+    operated: BTreeMap<&'static str, usize>,
+}
+
+impl Ran {
+    fn take(&mut self, seed: u64, ran: std::io::Result<Output>) {
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(error) => {
+                println!("seed {seed} can't be run: {error}");
+                self.failed.push(seed);
+                return;
+            }
+        };
+        let told = String::from_utf8_lossy(&ran.stdout);
+        for action in operator::ACTIONS {
+            let done = told.lines().filter(|line| line.contains(action) && line.ends_with(": Ok(())"));
+            *self.operated.entry(action).or_default() += done.count();
+        }
+        if ran.status.success() {
+            println!("seed {seed}: {}", told.lines().last().unwrap_or_default());
+        } else {
+            println!("seed {seed} FAILED:\n{}", String::from_utf8_lossy(&ran.stderr));
+            self.failed.push(seed);
+        }
+    }
+}
+
+fn run_seeds(from: u64, count: u64) -> ExitCode {
+    let (next, ran) = (AtomicU64::new(from), Mutex::<Ran>::default());
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, SeqCst);
-                    if seed >= from + count {
-                        return;
-                    }
-                    match run(seed) {
-                        Ok(ran) if ran.status.success() => {
-                            println!(
-                                "seed {seed}: {}",
-                                String::from_utf8_lossy(&ran.stdout).lines().last().unwrap_or_default()
-                            );
-                        }
-                        Ok(ran) => {
-                            println!("seed {seed} FAILED:\n{}", String::from_utf8_lossy(&ran.stderr));
-                            failed.lock().unwrap().push(seed);
-                        }
-                        Err(error) => {
-                            println!("seed {seed} can't be run: {error}");
-                            failed.lock().unwrap().push(seed);
-                        }
-                    }
+                while let Some(seed) = Some(next.fetch_add(1, SeqCst)).filter(|seed| *seed < from + count) {
+                    let output = spawn_seed(seed);
+                    ran.lock().unwrap().take(seed, output);
                 }
             });
         }
     });
-    let failed = failed.into_inner().unwrap();
+    let Ran { failed, operated } = ran.into_inner().unwrap();
+    println!("what operators did: {operated:?}");
+    if let Some(never) =
+        operator::ACTIONS.iter().find(|action| count >= MANY && operated.get(*action) == Some(&0))
+    {
+        println!("no operator ever did this, so nothing was tried: {never}");
+        return ExitCode::FAILURE;
+    }
     match failed.as_slice() {
         [] => {
             println!("{count} seeds, and all promises were kept");
@@ -119,6 +154,9 @@ fn many(from: u64, count: u64) -> ExitCode {
     }
 }
 
-fn run(seed: u64) -> std::io::Result<Output> {
+/// In so many seeds, everything is done at least once.
+const MANY: u64 = 100;
+
+fn spawn_seed(seed: u64) -> std::io::Result<Output> {
     Command::new(std::env::current_exe()?).args(["seed", &seed.to_string()]).output()
 }

@@ -27,16 +27,29 @@ impl Diary {
     }
 }
 
+/// Words of what operators do, as the diary has them.
+pub(crate) const ACTIONS: [&str; 9] = [
+    "  pause ",
+    "  resume ",
+    " InPlace ",
+    " SideBySide ",
+    "  swap ",
+    "  roll back ",
+    " partitions ",
+    "  discard ",
+    "  verify ",
+];
+
 /// Something that an operator may do at any time. It may be refused.
 pub(crate) fn act(world: &World) -> String {
     let name = NAMES[fastrand::usize(..NAMES.len())];
     let (flag, count) = (fastrand::bool(), fastrand::u32(1..5));
     let workers = (count > 1 && flag).then_some(count);
-    match fastrand::u32(..10) {
+    match fastrand::u32(..12) {
         0 => ask(world, format!("pause {name}"), move |at| async move { at.pause(name, "a try").await }),
         1 => ask(world, format!("resume {name}"), move |at| async move { at.resume(name, "a try").await }),
         2 => {
-            let wanted = InPlace { workers, ..InPlace::default() };
+            let wanted = InPlace { workers, by_segments: fastrand::bool(), ..InPlace::default() };
             ask(world, format!("rebuild {name}: {wanted:?}"), move |at| async move {
                 at.rebuild_in_place(name, wanted, "a try").await
             })
@@ -45,6 +58,7 @@ pub(crate) fn act(world: &World) -> String {
             let wanted = SideBySide {
                 verify: flag,
                 no_swap: fastrand::u32(..4) == 0,
+                by_segments: fastrand::u32(..4) == 0,
                 workers,
                 ..SideBySide::default()
             };
@@ -59,8 +73,13 @@ pub(crate) fn act(world: &World) -> String {
         7 | 8 => ask(world, format!("{count} partitions of {name}"), move |at| async move {
             at.set_partitions(name, count, "a try").await
         }),
-        _ => ask(world, format!("discard the standby of {name}"), move |at| async move {
+        9 => ask(world, format!("discard the standby of {name}"), move |at| async move {
             at.discard_standby(name, "a try").await
+        }),
+        _ => ask(world, "verify digest".to_owned(), move |at| async move {
+            let compared = at.verify("digest").await?;
+            assert!(compared.is_equal(), "the rows of digest are not those of the log: {compared:?}");
+            Ok(())
         }),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Event {
         value: u64,
         /// It can't be applied before.
         good_after_seconds: u64,
+        /// The mailer reminds of it so much later, if it is more than 0.
+        remind_after_seconds: u64,
     },
 }
 
@@ -64,8 +66,10 @@ impl Projection<Tx> for Journal {
     }
 }
 
-/// A number for each stream that depends on its events and on their order.
-pub(crate) struct Digest;
+/// A number for each stream that depends on its events, on their order, and on the version.
+pub(crate) struct Digest {
+    pub(crate) version: u32,
+}
 
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Digested {
@@ -82,6 +86,10 @@ impl Fold for Digest {
         "digest"
     }
 
+    fn version(&self) -> u32 {
+        self.version
+    }
+
     fn order(&self) -> Order {
         Order::Stream
     }
@@ -92,12 +100,13 @@ impl Fold for Digest {
 
     fn fold(&self, row: Option<Digested>, event: Recorded<'_, Event>) -> Option<Digested> {
         let Event::Noted { value, .. } = event.event;
-        Some(row.unwrap_or_default().with(*value))
+        Some(row.unwrap_or_default().with(*value, self.version))
     }
 }
 
 impl Digested {
-    pub(crate) fn with(self, value: u64) -> Self {
-        Self { events: self.events + 1, digest: self.digest.wrapping_mul(31).wrapping_add(value) % 1_000_003 }
+    pub(crate) fn with(self, value: u64, version: u32) -> Self {
+        let digest = (self.digest * 31 + value * u64::from(version)) % 1_000_003;
+        Self { events: self.events + 1, digest }
     }
 }

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use ees_projector::memory::Lost;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, memory,
+    Result, SegmentPage, SegmentQuery, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, memory,
 };
 
-use crate::link::Link;
+use crate::link::{Link, Server};
 
 pub(crate) struct RemoteStore {
     pub(crate) store: Arc<memory::Store>,
@@ -18,7 +18,7 @@ pub(crate) struct RemoteStore {
 
 impl RemoteStore {
     async fn pass(&self) -> Result<()> {
-        self.link.pass().await.map_err(|lost: Lost| Error::Unavailable(lost.to_string()))
+        self.link.pass(Server::Store).await.map_err(|lost: Lost| Error::Unavailable(lost.to_string()))
     }
 }
 
@@ -41,6 +41,15 @@ impl ChangesetLog for RemoteStore {
         let head = self.store.head().await;
         self.pass().await?;
         head
+    }
+
+    fn has_segments(&self) -> bool {
+        self.store.has_segments()
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        self.pass().await?;
+        self.store.read_segment(query).await
     }
 }
 

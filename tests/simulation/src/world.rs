@@ -1,10 +1,10 @@
 //! A store, a database, and the processes that use them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_projector::{OnFailure, Order, Parking, Projector, Retry, Settings, memory, reactor};
+use ees_projector::{NewVersion, OnFailure, Order, Parking, Projector, Retry, Settings, memory, reactor};
 use ees_store::memory as memory_store;
 use futures::FutureExt;
 
@@ -21,7 +21,11 @@ const TURN: Duration = Duration::from_millis(5);
 const TROUBLE_FOR: Duration = Duration::from_secs(60);
 /// Within so long, everything is applied once there is no trouble.
 const CALM_MAX: Duration = Duration::from_secs(300);
+/// How wrong a wall clock is at most.
+pub(crate) const WRONG_BY_MAX: Duration = Duration::from_secs(5);
 const GOOD_WEATHER: Weather = Weather { delay_max: Duration::from_millis(10), lost: 3, is_cut: false };
+/// Longer than a worker goes without a look at its row.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 const WORKERS: usize = 3;
 const CLIENTS: usize = 2;
 
@@ -37,6 +41,8 @@ pub(crate) struct World {
     pub(crate) workers: Vec<Process>,
     clients: Vec<Process>,
     is_calm: Arc<AtomicBool>,
+    /// The version of the workers that start.
+    version: Arc<AtomicU32>,
     /// When a worker's open transaction is rolled back by the server, if it is frozen.
     cut_off_at: Option<Duration>,
     /// When the database cut off the connection of a worker.
@@ -49,10 +55,15 @@ impl World {
     pub(crate) fn new() -> Self {
         let (store, database) = (Arc::new(memory_store::Store::new()), memory::Database::new());
         let (mails, told, is_calm) = (Mails::default(), Told::default(), Arc::<AtomicBool>::default());
+        let version = Arc::new(AtomicU32::new(1));
+        let new_version =
+            if fastrand::bool() { NewVersion::InPlace } else { NewVersion::SideBySide { verify: false } };
         let worker = |number| {
             let (store, database, mails) = (store.clone(), database.clone(), mails.clone());
+            let version = version.clone();
             let program = move |around: Surroundings| {
-                work(around, store.clone(), database.clone(), mails.clone()).boxed()
+                let deployed = Deployed { version: version.load(SeqCst), new_version };
+                work(around, deployed, store.clone(), database.clone(), mails.clone()).boxed()
             };
             Process::new(format!("worker-{number}"), GOOD_WEATHER, Box::new(program))
         };
@@ -75,6 +86,7 @@ impl World {
             workers,
             clients,
             is_calm,
+            version,
             cut_off_at: None,
             cut_offs: Vec::new(),
             diary,
@@ -96,14 +108,17 @@ impl World {
             self.look();
         }
         self.calm();
-        while !checks::all_is_applied(self) {
+        // Twice, because a worker may not know yet what another one has begun.
+        let mut applied = 0;
+        while applied < 2 {
             assert!(machine::now() < TROUBLE_FOR + CALM_MAX, "{}", checks::what_is_missing(self));
             operator::help(self);
-            let next_look = machine::now() + Duration::from_secs(2);
+            let next_look = machine::now() + LOOK_EVERY;
             while machine::now() < next_look {
                 self.turn();
                 self.look();
             }
+            applied = if checks::all_is_applied(self) { applied + 1 } else { 0 };
         }
         checks::at_the_end(self);
     }
@@ -114,6 +129,10 @@ impl World {
         if fastrand::u32(..20) == 0 {
             checks::at_any_time(self);
         }
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.version.load(SeqCst)
     }
 
     pub(crate) fn clients_are_done(&self) -> bool {
@@ -207,8 +226,14 @@ impl World {
                 format!("{name} has a good connection")
             }
             6 => {
-                process.wall_clock_wrong_by = fastrand::i64(-5_000..5_000);
+                let max = WRONG_BY_MAX.as_millis() as i64;
+                process.wall_clock_wrong_by = fastrand::i64(-max..max);
                 format!("{name}: the clock is wrong by {} ms", process.wall_clock_wrong_by)
+            }
+            7 if fastrand::bool() => {
+                self.version.store(2, SeqCst);
+                process.kill(Duration::ZERO);
+                format!("version 2 is deployed, and {name} starts again")
             }
             7 => {
                 self.cut_off();
@@ -227,6 +252,8 @@ impl World {
             process.link.set(Weather::default());
             process.wall_clock_wrong_by = 0;
         }
+        // A deploy comes to its end.
+        self.workers.iter_mut().for_each(|worker| worker.kill(Duration::ZERO));
         self.diary.note("no more trouble".to_owned());
     }
 }
@@ -235,9 +262,16 @@ pub(crate) fn millis(range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(fastrand::u64(range))
 }
 
+/// What a worker is started with.
+struct Deployed {
+    version: u32,
+    new_version: NewVersion,
+}
+
 /// A worker: it runs everything, together with the others.
 async fn work(
     around: Surroundings,
+    deployed: Deployed,
     store: Arc<memory_store::Store>,
     database: memory::Database,
     mails: Mails,
@@ -245,11 +279,13 @@ async fn work(
     let log = RemoteStore { store, link: around.link.clone() };
     let database = database.over(&around.name, around.link);
     let retry = Retry { times: 2, delay_min: Duration::from_millis(50), delay_max: Duration::from_secs(1) };
+    // Small pages: those of 50 changesets and more are decoded on another thread, at a time that no seed decides.
     let settings = Settings {
         retry,
         batch_changesets_max: 10,
         span_changesets_max: 20,
         poll_interval: Duration::from_secs(2),
+        new_version: deployed.new_version,
         ..Settings::default()
     };
     let parking = Parking {
@@ -274,7 +310,7 @@ async fn work(
     let registered = projector
         .projection(journal, database.clone(), settings)
         .and_then(|()| projector.projection(lines, database.clone(), parks))
-        .and_then(|()| projector.fold(Digest, database.clone(), settings))
+        .and_then(|()| projector.fold(Digest { version: deployed.version }, database.clone(), settings))
         .and_then(|()| projector.reactor(mailer, database, reacts));
     registered.expect("the names are valid");
     let running = projector.start();

@@ -101,7 +101,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns the row as it is stored, and the end of the log, or the position where the log may be away.
-    fn look_for<'a>(
+    fn row_and_end<'a>(
         &'a mut self,
         action: &'a Action,
     ) -> BoxFuture<'a, Result<(ProjectionState, Checkpoint), OperateError>> {
@@ -131,8 +131,6 @@ impl<D: Database> Runner<D> {
         .boxed()
     }
 
-    // What it calls is boxed: unoptimized, it would keep room on the stack for each of these, and a partition's is
-    // above that of the whole.
     async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
         if matches!(action, Action::Rebuild(_) | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
@@ -142,7 +140,7 @@ impl<D: Database> Runner<D> {
                 "this database can't build side by side; rebuild in place",
             ));
         }
-        let (mut state, end) = self.look_for(action).await?;
+        let (mut state, end) = self.row_and_end(action).await?;
         if let Some(split) = state.split.filter(|_| self.core.partition().is_none())
             && action.concerns_one_position()
         {
