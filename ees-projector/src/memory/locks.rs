@@ -23,6 +23,13 @@ impl Held {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn take(&self, model: &str, lock: OwnedMutexGuard<()>) -> Result<(), Lost> {
+        self.with(|held| {
+            held.as_mut().ok_or(Lost)?.insert(model.to_owned(), lock);
+            Ok(())
+        })
+    }
+
     pub(super) fn has(&self, model: &str) -> bool {
         self.with(|held| held.as_ref().is_some_and(|held| held.contains_key(model)))
     }
@@ -59,14 +66,13 @@ impl Locks {
     /// Waits for a lock.
     pub(super) async fn lock(&self, held: &Held, model: &str) -> Result<(), Lost> {
         let lock = self.of(model).lock_owned().await;
-        held.with(|held| held.as_mut().map(|held| held.insert(model.to_owned(), lock))).ok_or(Lost)?;
-        Ok(())
+        held.take(model, lock)
     }
 
     /// Takes a lock if nobody has it.
     pub(super) fn try_lock(&self, held: &Held, model: &str) -> bool {
         let Ok(lock) = self.of(model).try_lock_owned() else { return false };
-        held.with(|held| held.as_mut().map(|held| held.insert(model.to_owned(), lock))).is_some()
+        held.take(model, lock).is_ok()
     }
 
     /// Takes back what open transactions hold.

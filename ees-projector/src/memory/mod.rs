@@ -107,10 +107,15 @@ impl Database {
         committed.of(model).tables.get(table).cloned().unwrap_or_default()
     }
 
-    async fn begun(&self, entered: Option<ReadModelId>) -> Result<Tx, BoxError> {
-        if let Some(network) = &self.network {
-            network.call().await?;
+    async fn call(&self) -> Result<(), Lost> {
+        match &self.network {
+            Some(network) => network.call().await,
+            None => Ok(()),
         }
+    }
+
+    async fn begun(&self, entered: Option<ReadModelId>) -> Result<Tx, BoxError> {
+        self.call().await?;
         let content = self.shared.committed().clone();
         let held = self.shared.locks.open();
         Ok(Tx {
@@ -143,9 +148,7 @@ pub struct Tx {
 
 impl Tx {
     async fn call(&mut self) -> Result<(), Lost> {
-        if let Some(network) = &self.database.network {
-            network.call().await?;
-        }
+        self.database.call().await?;
         if self.held.is_taken_back() { Err(Lost) } else { Ok(()) }
     }
 

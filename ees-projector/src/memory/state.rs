@@ -1,5 +1,7 @@
 //! The projections' rows.
 
+use std::sync::Arc;
+
 use super::Tx;
 use super::tables;
 use crate::database::{Lease, ParkedRows, PartitionRow, Transaction};
@@ -88,16 +90,15 @@ impl Transaction for Tx {
     async fn exchange(&mut self, live: &ReadModelId, standby: &ReadModelId, _: bool) -> Result<(), BoxError> {
         self.lock_model(live).await?;
         self.lock_model(standby).await?;
-        let one = self.content.of(live.name());
-        let other = std::mem::take(self.content.of_mut(standby.name()));
-        let follows = self.content.of_mut(standby.name());
-        *follows = other.clone();
-        (follows.tables, follows.parked) = (one.tables.clone(), one.parked.clone());
+        let [mut one, mut other] = [live, standby].map(|model| self.content.of(model.name()));
+        let (serves, follows) = (Arc::make_mut(&mut one), Arc::make_mut(&mut other));
+        std::mem::swap(&mut serves.tables, &mut follows.tables);
+        std::mem::swap(&mut serves.parked, &mut follows.parked);
         // A worker that had the lease of one read model may not be able to run the other.
-        follows.leases.end();
-        let serves = self.content.of_mut(live.name());
-        (serves.tables, serves.parked) = (other.tables, other.parked);
         serves.leases.end();
+        follows.leases.end();
+        self.content.set(live.name(), one);
+        self.content.set(standby.name(), other);
         Ok(())
     }
 

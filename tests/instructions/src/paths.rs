@@ -33,7 +33,7 @@ pub(crate) struct Path {
     /// Writes to a folder what the path reads, in a process that nobody counts: what is prepared costs now more and now
     /// less, and would blur what the path costs.
     pub(crate) prepare: Option<fn(PathBuf) -> Run>,
-    /// Runs so many times, in the folder.
+    /// Runs the path this many times, in the folder.
     pub(crate) run: fn(PathBuf, u64) -> Run,
 }
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 
 use crate::machine;
 use crate::mailer::{Attempt, reminder_of};
+use crate::process::Process;
 use crate::read_models::{Digested, Event};
 use crate::world::{JOURNAL, LINES, NAMES, WRONG_BY_MAX, World};
 
@@ -18,8 +19,7 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(3);
 /// No event was applied twice, and none before the one that precedes it in its stream.
 pub(crate) fn at_any_time(world: &World) {
     for name in [JOURNAL, LINES] {
-        let rows = rows(world, name);
-        for (key, row) in rows {
+        for (key, row) in rows(world, name) {
             match key.contains('#') {
                 true => assert_eq!(row, "1", "{name}: how often {key} was applied"),
                 false => assert_eq!(row, list(row.split_whitespace().count()), "{name}: the events of {key}"),
@@ -35,8 +35,9 @@ fn list(count: usize) -> String {
 
 /// Whether every worker says so of everything.
 pub(crate) fn all_is_applied(world: &World) -> bool {
-    let head = Checkpoint::new(log(world).len() as u64);
-    let is_done = |worker: &crate::process::Process| {
+    let (log, mails) = (log(world), world.mails.all());
+    let head = Checkpoint::new(log.len() as u64);
+    let is_done = |worker: &Process| {
         let statuses = worker.shown().statuses;
         NAMES.iter().all(|name| {
             let status = statuses.iter().find(|it| it.name == *name);
@@ -45,7 +46,7 @@ pub(crate) fn all_is_applied(world: &World) -> bool {
     };
     world.clients_are_done()
         && world.workers.iter().all(is_done)
-        && mails_of(&log(world)).keys().all(|mail| is_sent(&world.mails.all(), mail))
+        && mails_of(&log).keys().all(|mail| is_sent(&mails, mail))
 }
 
 pub(crate) fn what_is_missing(world: &World) -> String {

@@ -17,6 +17,14 @@ pub(crate) struct RemoteStore {
 }
 
 impl RemoteStore {
+    /// The call may not arrive, and its answer neither.
+    async fn ask<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.pass().await?;
+        let answer = call.await;
+        self.pass().await?;
+        answer
+    }
+
     async fn pass(&self) -> Result<()> {
         self.link.pass(Server::Store).await.map_err(|lost: Lost| Error::Unavailable(lost.to_string()))
     }
@@ -25,22 +33,15 @@ impl RemoteStore {
 #[async_trait]
 impl ChangesetLog for RemoteStore {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
-        self.pass().await?;
-        let page = self.store.read(query).await;
-        self.pass().await?;
-        page
+        self.ask(self.store.read(query)).await
     }
 
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
-        self.pass().await?;
-        self.store.locate(stream_id, changeset_id).await
+        self.ask(self.store.locate(stream_id, changeset_id)).await
     }
 
     async fn head(&self) -> Result<LogHead> {
-        self.pass().await?;
-        let head = self.store.head().await;
-        self.pass().await?;
-        head
+        self.ask(self.store.head()).await
     }
 
     fn has_segments(&self) -> bool {
@@ -48,18 +49,14 @@ impl ChangesetLog for RemoteStore {
     }
 
     async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
-        self.pass().await?;
-        self.store.read_segment(query).await
+        self.ask(self.store.read_segment(query)).await
     }
 }
 
 #[async_trait]
 impl EventStore for RemoteStore {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.pass().await?;
-        let committed = self.store.commit(commit).await;
-        self.pass().await?;
-        committed
+        self.ask(self.store.commit(commit)).await
     }
 
     fn limit_bytes(&self) -> usize {
@@ -67,19 +64,14 @@ impl EventStore for RemoteStore {
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
-        self.pass().await?;
-        self.store.read_stream(query).await
+        self.ask(self.store.read_stream(query)).await
     }
 
     async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
-        self.pass().await?;
-        let tail = self.store.tail(stream_id).await;
-        self.pass().await?;
-        tail
+        self.ask(self.store.tail(stream_id)).await
     }
 
     async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
-        self.pass().await?;
-        self.store.read_type(query).await
+        self.ask(self.store.read_type(query)).await
     }
 }
