@@ -19,7 +19,7 @@ use ees_store::Connections;
 
 pub use self::moving_comparison::{Compared, MovingComparison};
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
-pub(crate) use self::turn::turn;
+pub(crate) use self::turn::take_turns;
 use crate::error::BoxError;
 use crate::partition::BUCKETS;
 use crate::preview::RowDifferences;

@@ -1,11 +1,30 @@
 //! Whose turn it is to have a lease, where all workers of a projection are known.
 
+use super::Lease;
 use crate::partition::hash;
+
+/// Decides who gets the lease of a row: the worker that asks takes or renews it, or leaves it to another. Every worker
+/// computes from the same rows whose turn it is, so they hand leases over without messages. `owner` is the last one that
+/// had it, and whether it still has; `workers` are those that could have it.
+pub(crate) fn take_turns(
+    name: &str,
+    me: &str,
+    owner: Option<(String, bool)>,
+    workers: &[String],
+    stays: bool,
+) -> Lease {
+    let is_turn = turn(name, workers).is_none_or(|turn| turn == me);
+    match owner {
+        Some((worker, true)) if worker != me => Lease::Elsewhere { worker: Some(worker) },
+        _ if stays && !is_turn => Lease::Elsewhere { worker: None },
+        _ => Lease::Ours { worker: me.to_owned() },
+    }
+}
 
 /// Which worker should have the lease. Each worker has a rank for each name, and the highest rank wins
 /// (rendezvous hashing, Thaler and Ravishankar 1996). When a worker comes or goes, as few leases as possible
 /// move.
-pub(crate) fn turn<'a>(name: &str, workers: &'a [String]) -> Option<&'a String> {
+fn turn<'a>(name: &str, workers: &'a [String]) -> Option<&'a String> {
     workers.iter().max_by_key(|worker| rank(name, worker))
 }
 

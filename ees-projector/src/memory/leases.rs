@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::database::{Lease, turn};
+use crate::database::{Lease, take_turns};
 
 /// Time after which a lease ends that is not renewed, and after which a worker counts as gone.
 const LEASE: Duration = Duration::from_secs(5);
@@ -24,8 +24,7 @@ pub(super) struct Told {
 }
 
 impl Leases {
-    /// Takes or renews the lease, or leaves it to another worker. Every worker sees whose turn it is, so they hand leases
-    /// over without messages.
+    /// Takes or renews the lease, or leaves it to another worker.
     pub(super) fn take_turns(&mut self, key: &str, me: &str, version: u32, stays: bool) -> Told {
         let now = Instant::now();
         self.workers.retain(|_, (_, seen)| *seen + LEASE > now);
@@ -34,20 +33,15 @@ impl Leases {
         }
         let could = self.workers.iter().filter(|((row, _), (of, _))| row == key && *of == version);
         let could: Vec<String> = could.map(|((_, worker), _)| worker.clone()).collect();
-        let is_turn = turn(key, &could).is_none_or(|turn| turn == me);
-        let owner = self.held.get(key).cloned();
+        let owner = self.held.get(key).map(|(owner, until)| (owner.clone(), *until > now));
         let is_ours = owner.as_ref().is_some_and(|(owner, _)| owner == me);
-        let lease = match owner {
-            Some((worker, until)) if until > now && !is_ours => Lease::Elsewhere { worker: Some(worker) },
-            _ if stays && !is_turn => {
-                self.give_back(key, me);
-                Lease::Elsewhere { worker: None }
-            }
-            _ => {
+        let lease = take_turns(key, me, owner, &could, stays);
+        match lease {
+            Lease::Ours { .. } => {
                 self.held.insert(key.to_owned(), (me.to_owned(), now + LEASE));
-                Lease::Ours { worker: me.to_owned() }
             }
-        };
+            _ => self.give_back(key, me),
+        }
         let is_new = !is_ours && matches!(lease, Lease::Ours { .. });
         Told { lease, is_new }
     }

@@ -4,15 +4,14 @@
 use sqlx::Row;
 
 use super::Tx;
-use crate::database::{Lease, turn};
+use crate::database::{Lease, take_turns};
 use crate::error::BoxError;
 
 /// Seconds after which a lease ends that is not renewed, and after which a worker counts as gone.
 pub(super) const LEASE_SECONDS: f64 = 5.0;
 
 impl Tx {
-    /// Takes or renews the lease, or leaves it to another worker. Every worker computes from the same rows
-    /// whose turn it is, so they hand leases over without messages.
+    /// Takes or renews the lease, or leaves it to another worker.
     pub(super) async fn take_turns(
         &mut self,
         name: &str,
@@ -39,20 +38,13 @@ impl Tx {
         let held: bool = row.try_get(1)?;
         let workers: Vec<String> = row.try_get(2)?;
         let ours = owner.as_deref() == Some(&*me);
-        let turn = turn(name, &workers).is_none_or(|turn| *turn == *me);
-        match owner {
-            Some(worker) if held && !ours => Ok(Lease::Elsewhere { worker: Some(worker) }),
-            _ if stays && !turn => {
-                if ours {
-                    self.give_back(name).await?;
-                }
-                Ok(Lease::Elsewhere { worker: None })
-            }
-            _ => {
-                self.keep(name, if ours { 0 } else { 1 }).await?;
-                Ok(Lease::Ours { worker: me.to_string() })
-            }
+        let lease = take_turns(name, &me, owner.map(|owner| (owner, held)), &workers, stays);
+        match lease {
+            Lease::Ours { .. } => self.keep(name, if ours { 0 } else { 1 }).await?,
+            _ if ours => self.give_back(name).await?,
+            _ => {}
         }
+        Ok(lease)
     }
 
     /// A worker that takes the lease from another raises the epoch, so that the fence refuses what the other
