@@ -63,8 +63,9 @@ impl<D: Database> Runner<D> {
             true => spans::step(core.name(), core.processor.kind(), &batch.changesets, with_history),
             false => Span::default(),
         };
+        let read = batch.read;
         let process = async {
-            let (read, changesets, began) = (batch.read, batch.changesets.len(), Instant::now());
+            let (changesets, began) = (batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
                 Kind::Projection => self.apply_batch(state, batch).boxed().await,
                 Kind::Reactor => self.react(state, batch).boxed().await,
@@ -90,6 +91,11 @@ impl<D: Database> Runner<D> {
         }
         self.count(&tally, &passed_over);
         self.ahead = ahead.filter(|ahead| !ahead.is_idle());
+        if caught_up && self.core.processor.kind() == Kind::Projection {
+            self.pause = self.gathering.after_step(read, Instant::now());
+        } else {
+            self.gathering.reset();
+        }
         self.record_success(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
     }

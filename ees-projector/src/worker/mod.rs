@@ -38,6 +38,7 @@ mod failure;
 mod fetch;
 pub(crate) mod figures;
 pub(crate) mod fingerprint;
+mod gathering;
 mod held_state;
 mod initialize;
 mod lease;

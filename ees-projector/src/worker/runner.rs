@@ -19,6 +19,7 @@ use crate::worker::cached_state::CachedState;
 use crate::worker::claim::ClaimState;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::gathering::Gathering;
 use crate::worker::held_state::{HeldState, WorkEnd};
 use crate::worker::lease_state::LeaseState;
 use crate::worker::log_identity::Verified;
@@ -47,6 +48,9 @@ pub(crate) struct Runner<D: Database> {
     pub(super) lease: LeaseState,
     pub(super) partitions: PartitionWorkers,
     pub(super) pace: Pace,
+    pub(super) gathering: Gathering,
+    /// How long to let changesets gather before the next step.
+    pub(super) pause: Duration,
     /// The transactions that were open when the standby was complete. `None` until then.
     pub(super) older_readers: Option<HashSet<String>>,
     /// When old records are deleted next. `None`: as soon as possible.
@@ -79,6 +83,8 @@ impl<D: Database> Runner<D> {
             lease: LeaseState::default(),
             partitions: PartitionWorkers::default(),
             pace: Pace::default(),
+            gathering: Gathering::default(),
+            pause: Duration::ZERO,
             older_readers: None,
             sweep_due: None,
         }
@@ -137,7 +143,8 @@ impl<D: Database> Runner<D> {
                     self.retry_due_streams().await;
                     self.sweep_if_due().await;
                     match self.fire_due_timers().await {
-                        Ok(_) => continue,
+                        Ok(_) if self.pause.is_zero() => continue,
+                        Ok(_) => std::mem::take(&mut self.pause),
                         Err(error) => self.fail(error).await,
                     }
                 }

@@ -9,6 +9,7 @@ use reqwest::{Url, redirect};
 
 use super::Client;
 use super::base_contract::StreamEnds;
+use super::bulk::OneByOne;
 use super::proxy;
 use super::retry::{OnRetry, Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
@@ -187,7 +188,7 @@ impl Builder {
         let transport = Transport::new(http, url, proxy, self.timeout, self.answer_bytes, limits);
         #[cfg(feature = "sigv4")]
         let transport = transport.signed_by(signer);
-        Ok(Client { transport, ends: StreamEnds::default() })
+        Ok(Client { transport, ends: StreamEnds::default(), one_by_one: OneByOne::default() })
     }
 
     #[cfg(feature = "sigv4")]

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::transport::{Call, Failure, Transport, encoded};
 use super::wire::{OfStream, Stored, fitting};
-use super::{CallResult, Client};
+use super::{CallResult, Client, bulk};
 use crate::{
     Commit, Committed, Error, EventStore, Expectation, IdempotencyKey, Result, StreamPage, StreamQuery,
     StreamRange, TraceContext,
@@ -21,6 +21,10 @@ pub(super) const LIMIT_MAX: usize = 1_000;
 impl EventStore for Client {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         Ok(self::commit(&self.transport, &commit).await?)
+    }
+
+    async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
+        bulk::commit_in_order(self, commits).await
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {

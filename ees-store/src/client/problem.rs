@@ -76,6 +76,30 @@ impl Problem {
         }
     }
 
+    /// What a line of an answer says of a commit that was refused.
+    pub(super) fn of_line(code: String, message: String) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message,
+            stream_id: None,
+            body: None,
+            retry_after: None,
+            #[cfg(feature = "sigv4")]
+            gateway: None,
+        }
+    }
+
+    /// Whether the server may have no such route. What stands before it may say so with any of these.
+    pub(super) fn may_be_about_the_route(&self) -> bool {
+        matches!(self.status.as_u16(), 403 | 404 | 405 | 501)
+    }
+
+    /// Whether the server itself refuses this caller.
+    pub(super) fn is_about_the_caller(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED || self.code == "FORBIDDEN"
+    }
+
     /// Whether it may pass by itself.
     pub(super) fn passes(&self) -> bool {
         match self.status.as_u16() {

@@ -64,6 +64,11 @@ impl Call {
         call
     }
 
+    /// The body is JSON lines.
+    pub(super) fn of_lines(self) -> Self {
+        self.header("content-type", HeaderValue::from_static("application/x-ndjson"))
+    }
+
     fn new(method: Method, path: String, body: Bytes) -> Self {
         Self { method, path, headers: HeaderMap::new(), body, wait: Duration::ZERO, repeatable: false }
     }

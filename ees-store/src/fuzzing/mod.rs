@@ -5,6 +5,7 @@
 #![expect(clippy::panic, reason = "a target fails by panicking")]
 
 mod answer;
+mod bulk_body;
 mod commit_body;
 mod event;
 mod headers;
@@ -22,6 +23,7 @@ mod tests;
 mod timestamp;
 
 pub use answer::{page, problem};
+pub use bulk_body::bulk_body;
 pub use commit_body::commit_body;
 pub use event::event;
 pub use headers::{name, trace};

@@ -3,6 +3,7 @@
 use ees_test_fuzzing::{RUNS, targets};
 
 targets! {
+    bulk_body: RUNS;
     commit_body: RUNS;
     event: RUNS;
     item: RUNS;

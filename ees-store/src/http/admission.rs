@@ -92,8 +92,8 @@ impl Rooms {
 
     fn place(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Admission {
         let deadline = Mutex::new(Instant::now() + self.limits.answer_time);
-        let permit = Mutex::new(permit);
-        Admission(Some(Arc::new(Place { rooms: self.clone(), permit, body: Mutex::default(), deadline })))
+        let (permit, body, answer) = (Mutex::new(permit), Mutex::default(), Mutex::default());
+        Admission(Some(Arc::new(Place { rooms: self.clone(), permit, body, answer, deadline })))
     }
 }
 
@@ -113,6 +113,21 @@ impl Budget {
     fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let units = u32::try_from(units.min(self.units)).map_err(|_| Problem::overloaded())?;
         self.left.clone().try_acquire_many_owned(units).map_err(|_| Problem::overloaded())
+    }
+
+    /// Takes what a share lacks of so many units.
+    fn take_up_to(&self, units: usize, share: &mut Option<OwnedSemaphorePermit>) -> Result<(), Problem> {
+        let more =
+            units.min(self.units).saturating_sub(share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return Ok(());
+        }
+        let more = self.take(more)?;
+        match share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
     }
 }
 
@@ -139,6 +154,8 @@ struct Place {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     /// The body's share of the bytes under way.
     body: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The answer's share, if it was taken before there was one.
+    answer: Mutex<Option<OwnedSemaphorePermit>>,
     deadline: Mutex<Instant>,
 }
 
@@ -211,18 +228,13 @@ impl Admission {
     /// Takes room for the body of the request, of which there are this many bytes by now.
     pub(super) fn take_body(&self, bytes: usize) -> Result<(), Problem> {
         let Some(place) = &self.0 else { return Ok(()) };
-        let mut share = locked(&place.body);
-        let wanted = units(bytes).min(place.rooms.bodies.units);
-        let more = wanted.saturating_sub(share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-        if more == 0 {
-            return Ok(());
-        }
-        let more = place.rooms.bodies.take(more)?;
-        match &mut *share {
-            Some(share) => share.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
+        place.rooms.bodies.take_up_to(units(bytes), &mut locked(&place.body))
+    }
+
+    /// Takes room for an answer of so many bytes, before something is done that the answer must tell.
+    pub(super) fn take_answer(&self, bytes: usize) -> Result<(), Problem> {
+        let Some(place) = &self.0 else { return Ok(()) };
+        place.rooms.answers.take_up_to(units(bytes), &mut locked(&place.answer))
     }
 
     /// Ends the request's place, and compresses the answer if it is to have a coding. The bytes of the answer count
@@ -238,14 +250,16 @@ impl Admission {
         if large == 0 && coding.is_none() {
             return Ok(response);
         }
-        let mut share = place.rooms.answers.take(large)?;
+        let mut share = locked(&place.answer).take();
+        place.rooms.answers.take_up_to(large, &mut share)?;
+        let mut share = share.map_or_else(|| place.rooms.answers.take(0), Ok)?;
         let (mut parts, body) = response.into_parts();
         let mut bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
         if let Some(coding) = coding {
             bytes = place.rooms.compressor.compress(coding, &mut parts.headers, bytes).await;
-            // What is not sent leaves its room to others.
-            drop(share.split(share.num_permits().saturating_sub(units(bytes.len()))));
         }
+        // What is not sent leaves its room to others.
+        drop(share.split(share.num_permits().saturating_sub(units(bytes.len()))));
         let body = if share.num_permits() == 0 { bytes } else { until_written(bytes, share) };
         Ok(Response::from_parts(parts, Body::from(body)))
     }

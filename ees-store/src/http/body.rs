@@ -103,7 +103,7 @@ struct CommitBody<'a> {
 }
 
 /// `null` is a value here, not an absence: metadata is an object or is left out.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -121,14 +121,24 @@ pub(crate) fn parse(body: &[u8]) -> Result<(Events, Option<Json>), Problem> {
             None => format!("The body is not valid: {why}."),
         })
     })?;
-    let refuse_part = |part: &RawValue, InvalidJson(why)| refuse(format!("{why}, at {}.", place(text, part)));
-    let events = Events::from_valid(body.events.get()).map_err(|why| refuse_part(body.events, why))?;
-    let Some(metadata) = body.metadata else { return Ok((events, None)) };
+    content(text, body.events, body.metadata)
+}
+
+/// The events and the metadata that stand in a body. What is wrong with them is told with its place there.
+pub(super) fn content(
+    body: &str,
+    events: &RawValue,
+    metadata: Option<&RawValue>,
+) -> Result<(Events, Option<Json>), Problem> {
+    let refuse = |part: &RawValue, InvalidJson(why)| {
+        Problem::bad_request("INVALID_BODY", format!("{why}, at {}.", place(body, part)))
+    };
+    let events = Events::from_valid(events.get()).map_err(|why| refuse(events, why))?;
+    let Some(metadata) = metadata else { return Ok((events, None)) };
     if !metadata.get().starts_with('{') {
-        return Err(refuse_part(metadata, InvalidJson("`metadata` must be an object".to_owned())));
+        return Err(refuse(metadata, InvalidJson("`metadata` must be an object".to_owned())));
     }
-    let object =
-        Json::from_valid(metadata.get(), Json::DEPTH_MAX).map_err(|why| refuse_part(metadata, why))?;
+    let object = Json::from_valid(metadata.get(), Json::DEPTH_MAX).map_err(|why| refuse(metadata, why))?;
     Ok((events, Some(object)))
 }
 

@@ -100,7 +100,11 @@ fn is_text(response: &Response) -> bool {
     given.starts_with("text/")
         || matches!(
             given.as_str(),
-            "application/json" | "application/javascript" | "application/openmetrics-text" | "image/svg+xml"
+            "application/json"
+                | "application/javascript"
+                | "application/openmetrics-text"
+                | "application/x-ndjson"
+                | "image/svg+xml"
         )
 }
 

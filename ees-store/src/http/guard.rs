@@ -130,11 +130,12 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
+    let commits_in_bulk = endpoints::commits_in_bulk(request.method(), route);
 
     let is_probe = endpoints::health::is_path(request.uri().path());
     let is_polled = is_probe || route == endpoints::METRICS_PATH;
     let kind = match route {
-        _ if commits => Kind::Commit,
+        _ if commits || commits_in_bulk => Kind::Commit,
         endpoints::METRICS_PATH => Kind::Metrics,
         _ => Kind::Other,
     };
@@ -183,7 +184,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
     let (status, time) = (response.status(), started.elapsed());
     let code = told.map_or("OK", |told| told.code);
-    if commits {
+    // The endpoint of bulk commits counts those that the store has answered.
+    if commits || commits_in_bulk && !status.is_success() {
         // How long a commit waits for a projection that its caller named says nothing about commits.
         let has_waited = response.headers().contains_key(VISIBLE);
         guard.metrics.committed(code, (!has_waited).then_some(time));

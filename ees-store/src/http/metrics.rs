@@ -60,7 +60,7 @@ impl Metrics {
         );
         registry.register(
             "ees_commit_duration_seconds",
-            "Time from the head of a commit that was stored to the head of its answer",
+            "Time from the head of a commit that was stored to the head of its answer, where it has a request of its own",
             metrics.commit_times.clone(),
         );
         registry.register(

@@ -22,6 +22,7 @@ mod answer;
 mod app;
 mod banner;
 pub(crate) mod body;
+pub(crate) mod bulk_body;
 mod closing;
 mod commit_health;
 mod compression;

@@ -7,6 +7,8 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::{IdempotencyKey, StreamId, StreamType};
+
 /// What to append.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,60 @@ pub(super) struct CommitAnswer {
     stream_id: String,
     /// The changeset's number in its stream, from 1.
     changeset_id: u64,
+}
+
+/// A line of a bulk commit: what to append, to which stream.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"stream_id": "account/42", "expected_last_changeset": 1, "idempotency_key": "7f3a",
+    "events": [{"type": "deposited", "amount": 7}]}))]
+pub(super) struct BulkCommitLine {
+    stream_id: StreamId,
+    /// The stream's last changeset; 0: it is new. With neither this nor `expected_last_event`, it must be new too.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    expected_last_changeset: Option<u64>,
+    /// The stream's last event. Instead of `expected_last_changeset`: a line with both is not valid.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    expected_last_event: Option<u64>,
+    /// 1 to 255 visible ASCII characters. The same commit with the same key is stored once, however often it is sent; keys
+    /// are kept at least 7 days.
+    idempotency_key: Option<IdempotencyKey>,
+    /// The type of the stream, fixed by its first commit.
+    stream_type: Option<StreamType>,
+    /// The trace that the commit belongs to (W3C Trace Context), in place of that of the request; an invalid one is ignored.
+    traceparent: Option<String>,
+    /// What tracing systems add to `traceparent`.
+    tracestate: Option<String>,
+    /// At least one event, each any JSON. Every token is kept as it is written.
+    #[schema(min_items = 1)]
+    events: Vec<Value>,
+    /// About the commit: who, why, from where.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    metadata: Option<Value>,
+}
+
+/// What the line of a bulk commit became.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(super) enum BulkCommitAnswer {
+    /// It is on disk.
+    #[schema(title = "BulkCommitStored", example = json!({"changeset_id": 2, "checkpoint": 17}))]
+    Stored {
+        /// The changeset's number in its stream, from 1.
+        changeset_id: u64,
+        /// Its place in the global order, where the store knows it at once.
+        #[schema(nullable = false)]
+        checkpoint: Option<u64>,
+    },
+    /// It was refused.
+    #[schema(title = "BulkCommitRefused", example = json!({"error": "OPTIMISTIC_CONCURRENCY_EXCEPTION",
+        "message": "The expected last changeset (1) is outdated, review the changeset(s) appended after it."}))]
+    Refused {
+        /// A stable code.
+        error: String,
+        /// For people.
+        message: String,
+    },
 }
 
 /// A changeset of a known stream.

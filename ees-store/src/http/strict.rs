@@ -18,28 +18,27 @@ const EVERYWHERE: &str = "pp";
 /// How alike two names must be for one to be a misspelling of the other, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
-/// The query parameters of each operation.
+/// The query parameters of each operation, by its path.
 #[derive(Default)]
-pub(super) struct KnownParameters(HashMap<(Method, String), Vec<String>>);
+pub(super) struct KnownParameters(HashMap<String, HashMap<Method, Vec<String>>>);
 
 impl KnownParameters {
     pub(super) fn of(document: &Document) -> Self {
-        let mut known = HashMap::new();
-        for (path, item) in &document.paths.paths {
-            for (method, operation) in [
+        let paths = document.paths.paths.iter().map(|(path, item)| {
+            let operations = [
                 (Method::GET, &item.get),
                 (Method::HEAD, &item.get),
                 (Method::PUT, &item.put),
                 (Method::POST, &item.post),
                 (Method::DELETE, &item.delete),
                 (Method::PATCH, &item.patch),
-            ] {
-                if let Some(operation) = operation {
-                    known.insert((method, path.clone()), query_parameters(operation));
-                }
-            }
-        }
-        Self(known)
+            ];
+            let described = operations.into_iter().filter_map(|(method, operation)| {
+                operation.as_ref().map(|operation| (method, query_parameters(operation)))
+            });
+            (path.clone(), described.collect())
+        });
+        Self(paths.collect())
     }
 
     /// Refuses a parameter that the operation does not have. What is not described is not checked.
@@ -47,11 +46,12 @@ impl KnownParameters {
         if params.is_empty() {
             return Ok(());
         }
-        let Some(known) = self.0.get(&(method.clone(), route.to_owned())) else { return Ok(()) };
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        match params.names().find(|name| *name != EVERYWHERE && !known.contains(name)) {
+        let Some(known) = self.0.get(route).and_then(|path| path.get(method)) else { return Ok(()) };
+        let is_known = |name: &str| name == EVERYWHERE || known.iter().any(|known| known == name);
+        match params.names().find(|name| !is_known(name)) {
             None => Ok(()),
             Some(name) => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 let (name, instead) = (shortened(name), instead(name, &known));
                 let message = format!("The query parameter \"{name}\" is unknown here. {instead}");
                 let problem = Problem::bad_request("UNKNOWN_PARAMETER", message);

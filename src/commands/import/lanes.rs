@@ -1,11 +1,11 @@
 //! Many commits in flight, but those of a stream in the order of its lines: all lines of a stream go through
-//! the same lane, and a lane has one commit in flight.
+//! the same lane, and a lane has one request in flight, with the lines that wait in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ees_store::client::Client;
 use ees_store::{
@@ -25,8 +25,16 @@ use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Commits in flight.
+/// Requests in flight.
 const LANES: usize = 64;
+/// Lines in one request, at most. All lanes together then keep a server busy that takes a thousand in a transaction.
+const BATCH_MAX: usize = 128;
+/// KiB of lines in one request. A single line may be larger.
+const BATCH_KIB: usize = 192;
+/// A server that answers within this time is given twice as many lines.
+const SOON: Duration = Duration::from_millis(100);
+/// One that takes longer than this is given half as many: others want to commit too, and an answer has its time limit.
+const LATE: Duration = Duration::from_millis(500);
 /// KiB of lines that are read ahead. Keeps the other lanes busy during many consecutive lines of one stream.
 const READ_AHEAD_KIB: usize = 32 * 1024;
 
@@ -34,7 +42,13 @@ struct Queued {
     entry: Entry,
     location: LineLocation,
     bytes_read: u64,
-    _permit: OwnedSemaphorePermit,
+    read_ahead: OwnedSemaphorePermit,
+}
+
+impl Queued {
+    fn kib(&self) -> usize {
+        self.read_ahead.num_permits()
+    }
 }
 
 /// Shared by all lanes.
@@ -112,11 +126,11 @@ impl Shared {
             };
             let kib = u32::try_from((entry.size_bytes() / 1024 + 1).min(READ_AHEAD_KIB)).unwrap_or(u32::MAX);
             // The semaphore closes when a line fails: no line after it is committed.
-            let Ok(permit) = runtime.block_on(self.read_ahead.clone().acquire_many_owned(kib)) else {
+            let Ok(read_ahead) = runtime.block_on(self.read_ahead.clone().acquire_many_owned(kib)) else {
                 return;
             };
             let lane = &lanes[lane_of(entry.stream_id())];
-            if lane.send(Queued { entry, location, bytes_read: line.bytes_read, _permit: permit }).is_err() {
+            if lane.send(Queued { entry, location, bytes_read: line.bytes_read, read_ahead }).is_err() {
                 return;
             }
         }
@@ -126,30 +140,73 @@ impl Shared {
         // For each stream, the number of its lines so far and the changeset of the last one.
         let mut streams = HashMap::<StreamId, (u64, ChangesetId)>::new();
         let mut interrupted = self.interrupted.subscribe();
+        let (mut batch_size, mut behind) = (1, VecDeque::new());
         loop {
-            let queued = tokio::select! {
-                biased;
-                _ = interrupted.wait_for(|interrupted| *interrupted) => return,
-                queued = queue.recv() => queued,
-            };
-            let Some(Queued { entry, location, bytes_read, _permit }) = queued else { return };
-            if self.has_failed_before(location.number) {
-                continue;
+            if behind.is_empty() {
+                let queued = tokio::select! {
+                    biased;
+                    _ = interrupted.wait_for(|interrupted| *interrupted) => return,
+                    queued = queue.recv() => queued,
+                };
+                behind.extend(queued);
+            } else if *interrupted.borrow() {
+                return;
             }
-            let (ordinal, last) = streams.entry(entry.stream_id().clone()).or_default();
-            *ordinal += 1;
-            match self.store(entry, *ordinal, *last).await {
-                Ok(changeset_id) => *last = changeset_id,
-                Err(failure) => self.fail(location.number, failure.at(&location)),
+            while behind.len() < BATCH_MAX
+                && let Ok(queued) = queue.try_recv()
+            {
+                behind.push_back(queued);
             }
+            let batch = take_batch(&mut behind, batch_size);
+            if batch.is_empty() {
+                return;
+            }
+            let (lines, bytes_read) = (batch.len(), batch.iter().map(|queued| queued.bytes_read).sum());
+            let sent = Instant::now();
+            self.store(batch, &mut streams).await;
+            batch_size = next_batch_size(batch_size, lines, sent.elapsed());
             self.progress.advance(bytes_read);
             self.progress.message(|| self.counts().progress(self.started.elapsed()));
         }
     }
 
-    async fn store(&self, entry: Entry, ordinal: u64, last: ChangesetId) -> Outcome<ChangesetId> {
-        let commit = entry.commit(ordinal, last)?;
-        match self.client.commit(commit.clone()).await {
+    /// Commits lines together, of a stream one.
+    async fn store(&self, batch: Vec<Queued>, streams: &mut HashMap<StreamId, (u64, ChangesetId)>) {
+        let mut lines = Vec::with_capacity(batch.len());
+        for Queued { entry, location, read_ahead, .. } in batch {
+            if self.has_failed_before(location.number) {
+                break;
+            }
+            let (ordinal, last) = streams.entry(entry.stream_id().clone()).or_default();
+            *ordinal += 1;
+            match entry.commit(*ordinal, *last) {
+                Ok(commit) => lines.push((location, commit, *last, read_ahead)),
+                Err(failure) => self.fail(location.number, failure.at(&location)),
+            }
+        }
+        let commits = lines.iter().map(|(_, commit, ..)| commit.clone()).collect();
+        // The room of the lines is theirs until they are judged.
+        let verdicts = self.client.commit_in_order(commits).await;
+        for ((location, commit, last, _), verdict) in lines.into_iter().zip(verdicts) {
+            match self.judge(&commit, last, verdict).await {
+                Ok(changeset_id) => {
+                    if let Some((_, last)) = streams.get_mut(&commit.stream_id) {
+                        *last = changeset_id;
+                    }
+                }
+                Err(failure) => self.fail(location.number, failure.at(&location)),
+            }
+        }
+    }
+
+    /// The changeset that a line became, now or in an earlier import.
+    async fn judge(
+        &self,
+        commit: &Commit,
+        last: ChangesetId,
+        verdict: Result<Committed, Error>,
+    ) -> Outcome<ChangesetId> {
+        match verdict {
             Ok(Committed { changeset_id, checkpoint }) => {
                 let is_old = checkpoint.is_some_and(|checkpoint| checkpoint < self.initial_head);
                 let count = if is_old { &self.already_there } else { &self.imported };
@@ -158,7 +215,7 @@ impl Shared {
             }
             // The store may have deleted the idempotency key by now, but not the changeset.
             Err(Error::Refused(refusal @ Refusal::Conflict { .. })) => {
-                let changeset_id = self.find(&commit, last, refusal).await?;
+                let changeset_id = self.find(commit, last, refusal).await?;
                 self.already_there.fetch_add(1, Relaxed);
                 Ok(changeset_id)
             }
@@ -217,9 +274,76 @@ impl Shared {
     }
 }
 
+/// How many lines the next request may have, after one of so many that took this time.
+fn next_batch_size(size: usize, lines: usize, took: Duration) -> usize {
+    match took {
+        _ if took > LATE => (lines / 2).max(1),
+        // What fewer lines take says nothing of more.
+        _ if took < SOON && lines == size => (size * 2).min(BATCH_MAX),
+        _ => size,
+    }
+}
+
+/// Takes lines for one request, of each stream the first one only: after a line that is refused, nothing of its stream may
+/// be stored. The others stay in their order.
+fn take_batch(behind: &mut VecDeque<Queued>, size: usize) -> Vec<Queued> {
+    let (mut batch, mut left) = (Vec::new(), VecDeque::new());
+    let (mut kib, mut streams) = (0, HashSet::new());
+    for queued in behind.drain(..) {
+        let is_full = batch.len() == size || kib >= BATCH_KIB;
+        if is_full || !streams.insert(queued.entry.stream_id().clone()) {
+            left.push_back(queued);
+        } else {
+            kib += queued.kib();
+            batch.push(queued);
+        }
+    }
+    *behind = left;
+    batch
+}
+
 fn lane_of(stream_id: &StreamId) -> usize {
     let mut hasher = DefaultHasher::new();
     stream_id.hash(&mut hasher);
     // The remainder is less than LANES, so it fits.
     (hasher.finish() % LANES as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_server_is_given_fewer_lines_at_once() {
+        let after =
+            |times: &[Duration]| times.iter().fold(1, |size, took| next_batch_size(size, size, *took));
+        let (soon, late) = (Duration::from_millis(5), Duration::from_secs(1));
+        assert_eq!(after(&[soon; 20]), BATCH_MAX);
+        assert_eq!(after(&[soon, soon, soon, SOON, LATE]), 8);
+        assert_eq!(after(&[soon, soon, late]), 2);
+        assert_eq!(after(&[late; 20]), 1);
+        assert_eq!(next_batch_size(16, 3, soon), 16, "three lines say nothing of sixteen");
+    }
+
+    #[test]
+    fn a_request_has_one_line_of_a_stream_and_the_others_keep_their_order() {
+        let read_ahead = Arc::new(Semaphore::new(READ_AHEAD_KIB));
+        let mut behind: VecDeque<Queued> = "abacbadc"
+            .chars()
+            .zip(1..)
+            .map(|(stream, number)| {
+                let location = LineLocation { file: "f".into(), number };
+                let entry =
+                    Entry::parse(&format!(r#"{{"stream_id":"{stream}","events":[1]}}"#), &location).unwrap();
+                let read_ahead = read_ahead.clone().try_acquire_owned().unwrap();
+                Queued { entry, location, bytes_read: 0, read_ahead }
+            })
+            .collect();
+        let mut batches = Vec::new();
+        while !behind.is_empty() {
+            let batch = take_batch(&mut behind, 3);
+            batches.push(batch.iter().map(|queued| queued.location.number).collect::<Vec<_>>());
+        }
+        assert_eq!(batches, [vec![1, 2, 4], vec![3, 5, 7], vec![6, 8]]);
+    }
 }

@@ -9,38 +9,75 @@ use std::time::{Duration, Instant};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use ees_store::sqlite;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::limits::Limits;
+use crate::shared::append::fill;
 use crate::shared::read::{Enumerated, enumerate};
-use crate::shared::report::Report;
+use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::Workload;
 
 const CONNECTIONS: usize = 64;
 
 pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut Report) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
-    let router = Api::new(store.clone(), store.clone()).router();
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(server.serve(router, async {
-        let _ = stopped.await;
-    }));
-
-    let took = append_over_http(address, workload, "").await;
+    let server = Served::new().await;
+    let took = append_over_http(server.address, workload, "").await;
     let what = format!("append, HTTP, {CONNECTIONS} connections");
     report.rate(&what, workload.events(), took, Some(limits.by_thousand), Some(60_000.0));
 
-    let client = Client::new(&format!("http://{address}")).unwrap();
+    let client = server.client();
     let Enumerated { events, took, .. } = enumerate(&client, 1_000).await;
     assert_eq!(events, workload.events());
     report.rate("enumerate, HTTP client", events, took, Some(limits.scan), Some(500_000.0));
-    let _ = stop.send(());
-    served.await.unwrap();
+    server.stop().await;
+
+    let server = Served::new().await;
+    let client = server.client();
+    let ((), took) = timed_async(fill(&client, workload)).await;
+    report.rate(
+        "append, HTTP, 500 in a request",
+        workload.events(),
+        took,
+        Some(limits.by_thousand),
+        Some(100_000.0),
+    );
+    server.stop().await;
+}
+
+/// A server before a store of its own.
+struct Served {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Served {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
+        let router = Api::new(store.clone(), store).router();
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(server.serve(router, async {
+            let _ = stopped.await;
+        }));
+        Self { address, stop, served, _folder: folder }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://{}", self.address)).unwrap()
+    }
+
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.served.await.unwrap();
+    }
 }
 
 /// Appends the workload. `header` is a line that each request has, or nothing.

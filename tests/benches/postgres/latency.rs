@@ -13,18 +13,20 @@ use crate::server::Databases;
 use crate::shared::read::Balances;
 use crate::shared::report::Report;
 
-const APPENDS: u64 = 2_000;
-
-pub(crate) async fn measure(databases: &Databases, report: &mut Report) {
-    let times = limits::follower(&databases.fresh().await, APPENDS).await;
+pub(crate) async fn measure(short: bool, databases: &Databases, report: &mut Report) {
+    let appends = if short { 1_000 } else { 10_000 };
+    let times = limits::follower(&databases.fresh().await, appends).await;
     report.percentiles("limit: a follower by NOTIFY", times, "");
-    follow(databases, true, "append to visible, follower in this process", report).await;
-    follow(databases, false, "append to visible, follower elsewhere", report).await;
+    follow(databases, appends, true, "append to visible, follower in this process", report).await;
+    follow(databases, appends, false, "append to visible, follower elsewhere", report).await;
 }
+
+/// From here on, what took so long is told.
+const SLOW: Duration = Duration::from_millis(20);
 
 /// One append at a time. The follower shares the writer's store, or has another one, as a second process
 /// would.
-async fn follow(databases: &Databases, same_store: bool, what: &str, report: &mut Report) {
+async fn follow(databases: &Databases, appends: u64, same_store: bool, what: &str, report: &mut Report) {
     let url = databases.fresh().await;
     let store = Arc::new(Store::connect(&url).await.unwrap());
     let other = if same_store { store.clone() } else { Arc::new(Store::connect(&url).await.unwrap()) };
@@ -32,16 +34,27 @@ async fn follow(databases: &Databases, same_store: bool, what: &str, report: &mu
     let database = Database::connect(&url).await.unwrap();
     projector.fold(Balances { columns: true }, database, Settings::default()).unwrap();
     let running = projector.start();
-    let mut visible = Vec::new();
-    for n in 0..APPENDS {
+    let (mut committed_after, mut visible) = (Vec::new(), Vec::new());
+    let started = Instant::now();
+    for n in 0..appends {
         let events = Events::parse(r#"[{"type":"deposited","amount":1}]"#).unwrap();
         let commit = Commit::new("account".parse().unwrap(), Expectation::LastChangeset(n.into()), events);
         let begun = Instant::now();
         let committed = store.commit(commit).await.unwrap();
+        committed_after.push(begun.elapsed());
         let checkpoint = committed.checkpoint.unwrap();
         running.handle().when_reached("balances", checkpoint, Duration::from_secs(10)).await.unwrap();
         visible.push(begun.elapsed());
+        if visible[visible.len() - 1] > SLOW {
+            println!(
+                "  {:.3} s after the start: {:.1} ms until it was committed, {:.1} ms until it was visible",
+                begun.duration_since(started).as_secs_f64(),
+                committed_after[committed_after.len() - 1].as_secs_f64() * 1e3,
+                visible[visible.len() - 1].as_secs_f64() * 1e3,
+            );
+        }
     }
-    report.percentiles(what, visible, "p50 2 ms, p99 3 ms");
+    report.percentiles(&format!("{what}: the commit"), committed_after, "");
+    report.percentiles(what, visible, "p50 2 ms, p99 2.5 ms, max 20 ms");
     running.shut_down().await;
 }

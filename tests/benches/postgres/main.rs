@@ -39,15 +39,21 @@ async fn main() {
     let small = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
     let databases = Databases::start(short).await;
     let mut report = Report::default();
-    measure(&small, &databases, only.as_deref(), &mut report).await;
+    measure(short, &small, &databases, only.as_deref(), &mut report).await;
     if has("--tenfold") {
         report.grow();
         let large = Workload { appends: small.appends * 10, ..small };
-        measure(&large, &databases, only.as_deref(), &mut report).await;
+        measure(short, &large, &databases, only.as_deref(), &mut report).await;
     }
 }
 
-async fn measure(workload: &Workload, databases: &Databases, only: Option<&str>, report: &mut Report) {
+async fn measure(
+    short: bool,
+    workload: &Workload,
+    databases: &Databases,
+    only: Option<&str>,
+    report: &mut Report,
+) {
     println!(
         "workload W: {} events of 200 B in {} streams, 2 an append",
         workload.events(),
@@ -67,6 +73,6 @@ async fn measure(workload: &Workload, databases: &Databases, only: Option<&str>,
         read::measure(workload, databases, report).await;
     }
     if wanted("latency") {
-        latency::measure(databases, report).await;
+        latency::measure(short, databases, report).await;
     }
 }

@@ -7,6 +7,7 @@
 
 mod checks;
 mod client;
+mod diary;
 mod link;
 mod machine;
 mod mailer;

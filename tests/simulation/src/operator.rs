@@ -1,31 +1,8 @@
 //! What operators do.
 
-use std::sync::{Arc, Mutex};
+use ees_projector::{Handle, InPlace, OperateError, SideBySide, StandbyRole, State};
 
-use ees_projector::{Handle, InPlace, OperateError, SideBySide, State};
-
-use crate::machine;
 use crate::world::{NAMES, World};
-
-/// What happened, with the times.
-#[derive(Clone, Default)]
-pub(crate) struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    pub(crate) fn note(&self, what: String) {
-        self.0.lock().unwrap().push(format!("{:9.3} s  {what}", machine::now().as_secs_f64()));
-    }
-
-    pub(crate) fn print(&self) {
-        for line in &*self.0.lock().unwrap() {
-            println!("{line}");
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-}
 
 /// Words of what operators do, as the diary has them.
 pub(crate) const ACTIONS: [&str; 9] = [
@@ -42,6 +19,11 @@ pub(crate) const ACTIONS: [&str; 9] = [
 
 /// Something that an operator may do at any time. It may be refused.
 pub(crate) fn act(world: &World) -> String {
+    if fastrand::bool()
+        && let Some(done) = act_on_standby(world)
+    {
+        return done;
+    }
     let name = NAMES[fastrand::usize(..NAMES.len())];
     let (flag, count) = (fastrand::bool(), fastrand::u32(1..5));
     let workers = (count > 1 && flag).then_some(count);
@@ -82,6 +64,21 @@ pub(crate) fn act(world: &World) -> String {
             Ok(())
         }),
     }
+}
+
+/// What an operator does who has seen a standby: it goes live, for the first time or again.
+fn act_on_standby(world: &World) -> Option<String> {
+    let statuses = world.workers[fastrand::usize(..world.workers.len())].shown().statuses;
+    let status = statuses.into_iter().find(|status| status.standby.is_some())?;
+    let (name, role) = (status.name, status.standby?.plan.role);
+    Some(match role {
+        StandbyRole::Building => ask(world, format!("swap {name}"), move |at| async move {
+            at.swap(&name, false, "it is complete").await
+        }),
+        StandbyRole::Following => ask(world, format!("roll back {name}"), move |at| async move {
+            at.rollback(&name, false, "the one before was right").await
+        }),
+    })
 }
 
 /// Resumes what is paused: whatever it was, it is mended.

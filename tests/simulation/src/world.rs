@@ -9,6 +9,7 @@ use ees_store::memory as memory_store;
 use futures::FutureExt;
 
 use crate::client::{self, Told};
+use crate::diary::Diary;
 use crate::link::Weather;
 use crate::mailer::{Mailer, Mails};
 use crate::process::{Process, Surroundings};
@@ -48,7 +49,7 @@ pub(crate) struct World {
     /// When the database cut off the connection of a worker.
     cut_offs: Vec<Duration>,
     /// What happened, for those who look into a failure.
-    pub(crate) diary: operator::Diary,
+    pub(crate) diary: Diary,
 }
 
 impl World {
@@ -77,7 +78,7 @@ impl World {
             Process::new(format!("client-{number}"), GOOD_WEATHER, Box::new(program))
         };
         let (workers, clients) = ((0..WORKERS).map(worker).collect(), (0..CLIENTS).map(client).collect());
-        let diary = operator::Diary::default();
+        let diary = Diary::default();
         Self {
             store,
             database,

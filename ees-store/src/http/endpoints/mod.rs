@@ -1,6 +1,7 @@
 //! The endpoints of the contract, one file each.
 
 mod access;
+mod bulk_commit;
 mod changesets;
 mod changesets_at;
 mod commit;
@@ -35,6 +36,11 @@ use super::settings::Started;
 /// Whether a request to this route is a commit.
 pub(super) fn commits(method: &Method, route: &str) -> bool {
     *method == Method::POST && route == commit::PATH
+}
+
+/// Whether a request to this route has many commits, which its endpoint counts.
+pub(super) fn commits_in_bulk(method: &Method, route: &str) -> bool {
+    *method == Method::POST && route == bulk_commit::PATH
 }
 
 pub(super) fn public_routes() -> OpenApiRouter<App> {
@@ -75,5 +81,6 @@ pub(super) fn settings_routes() -> OpenApiRouter<Arc<Started>> {
 pub(super) fn commit_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(commit::commit))
+        .routes(routes!(bulk_commit::bulk_commit))
         .route("/streams/", post(async || Problem::missing_stream_id()))
 }

@@ -17,6 +17,13 @@ const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconten
 const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 13\r\n\r\n<html></html>";
 const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
 const SOMETHING_ELSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n<html></html>";
+const NO_SUCH_METHOD: &str = "HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n";
+const NOWHERE: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+/// Of API Gateway.
+const NO_SUCH_ROUTE: &str = "HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: MissingAuthenticationTokenException\r\n\
+    content-length: 42\r\n\r\n{\"message\":\"Missing Authentication Token\"}";
+const TOO_LARGE: &str = "HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n";
+const FAILED: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 const MOVED: &str = "HTTP/1.1 301 Moved Permanently\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
 
 fn commit() -> Commit {
@@ -51,6 +58,101 @@ async fn a_commit_keeps_its_own_key_when_it_is_sent_again() {
     Client::new(&proxy.url()).unwrap().commit(keyed.clone()).await.unwrap();
     let repeat = served.store.commit(keyed).await.unwrap();
     assert_eq!((repeat.changeset_id.get(), stored(&served).await), (1, 1));
+}
+
+/// Several commits, to streams of their own.
+fn commits() -> Vec<Commit> {
+    let of = |n: u64| {
+        let stream_id = format!("s{n}").parse().unwrap();
+        Commit::new(stream_id, Expectation::NewStream, Events::parse("[1]").unwrap())
+    };
+    (0..10).map(of).collect()
+}
+
+/// Commits all of them, and returns how many are stored by now.
+async fn commit_all(client: &Client, served: &Served<memory::Store>) -> u64 {
+    let verdicts = client.commit_in_order(commits()).await;
+    assert_eq!(verdicts.len(), 10);
+    stored(served).await
+}
+
+#[tokio::test]
+async fn commits_sent_together_whose_answer_was_lost_are_stored_once() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::LoseAnswer, Turn::CutAnswer]).await;
+    let client = Client::new(&proxy.url()).unwrap();
+    let verdicts = client.commit_in_order(commits()).await;
+    assert!(verdicts.iter().all(|verdict| verdict.as_ref().unwrap().changeset_id.get() == 1));
+    assert_eq!((proxy.requests(), stored(&served).await), (3, 10));
+}
+
+/// Such as one of another system, or of an older version.
+#[tokio::test]
+async fn a_server_that_takes_no_commits_together_gets_them_one_by_one() {
+    for refusal in [NO_SUCH_METHOD, NOWHERE, NO_SUCH_ROUTE] {
+        let served = Served::new().await;
+        let proxy = Proxy::new(served.address, [Turn::Answer(refusal)]).await;
+        let client = Client::new(&proxy.url()).unwrap();
+        assert_eq!(commit_all(&client, &served).await, 10);
+        assert_eq!(proxy.requests(), 11);
+        commit_all(&client.clone(), &served).await;
+        assert_eq!(proxy.requests(), 21, "it is not asked again");
+    }
+}
+
+#[tokio::test]
+async fn commits_that_are_refused_as_a_whole_are_sent_one_by_one() {
+    for refusal in [TOO_LARGE, FAILED] {
+        let served = Served::new().await;
+        let proxy = Proxy::new(served.address, [Turn::Answer(refusal)]).await;
+        let client = Client::new(&proxy.url()).unwrap();
+        assert_eq!(commit_all(&client, &served).await, 10);
+        assert_eq!(proxy.requests(), 11);
+        commit_all(&client, &served).await;
+        assert_eq!(proxy.requests(), 12, "the next ones are sent together");
+    }
+}
+
+#[tokio::test]
+async fn commits_sent_together_share_the_failure_of_their_request() {
+    let client = Client::builder(&nowhere().await).retries(0).build().unwrap();
+    for verdict in client.commit_in_order(commits()).await {
+        assert!(matches!(verdict, Err(Error::Unavailable(_))), "{verdict:?}");
+    }
+    let served =
+        Served::with(memory::Store::new(), |api| api.with_keys("read:reader".parse().unwrap())).await;
+    let proxy = Proxy::new(served.address, []).await;
+    let with_key = |key: &str| Client::builder(&proxy.url()).api_key(key).build().unwrap();
+    for verdict in with_key("nobody").commit_in_order(commits()).await {
+        assert!(matches!(verdict, Err(Error::Unauthorized)), "{verdict:?}");
+    }
+    for verdict in with_key("reader").commit_in_order(commits()).await {
+        assert!(matches!(verdict, Err(Error::Forbidden(_))), "{verdict:?}");
+    }
+    assert_eq!(proxy.requests(), 2, "a wrong key is not tried ten times");
+}
+
+/// A server of the older kind that goes away meanwhile is waited for once, not once for each commit.
+#[tokio::test]
+async fn where_the_server_is_gone_the_other_commits_are_not_tried() {
+    let served = Served::new().await;
+    let turns = [Turn::Answer(NO_SUCH_METHOD), Turn::Forward, Turn::Answer(BAD_GATEWAY)];
+    let proxy = Proxy::new(served.address, turns).await;
+    let client = Client::builder(&proxy.url()).retries(0).build().unwrap();
+    let verdicts = client.commit_in_order(commits()).await;
+    let stored = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    let unknown = verdicts.iter().filter(|verdict| matches!(verdict, Err(Error::Unavailable(_)))).count();
+    assert_eq!((stored, unknown, proxy.requests()), (1, 9, 3));
+}
+
+#[tokio::test]
+async fn an_answer_to_commits_sent_together_that_is_none_is_noticed() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::Answer(SOMETHING_ELSE)]).await;
+    for verdict in Client::new(&proxy.url()).unwrap().commit_in_order(commits()).await {
+        let error = verdict.unwrap_err().to_string();
+        assert!(error.contains("does not answer as ees does"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -546,6 +546,33 @@ async fn answers_under_way_have_a_budget_of_bytes_that_small_ones_do_not_need() 
     answered_with(&server, "/changesets", 200).await;
 }
 
+/// In memory, a thousand small commits are many times their body.
+#[tokio::test]
+async fn many_small_commits_in_a_body_have_room_or_are_refused_before_one_is_stored() {
+    let limits = Limits { bodies_bytes: 256 * 1024, ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let body = format!("{{\"events\":[\"{}\"]}}", "x".repeat(60_000));
+    let whole = request("POST", "/streams/s", &[], body.as_bytes());
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    slow.write_all(&whole[..whole.len() - 1]).await.unwrap();
+    let line = |attempt: usize, n: usize| format!("{{\"stream_id\":\"t{attempt}-{n}\",\"events\":[1]}}\n");
+    let many = |attempt: usize| (0..1_000).map(|n| line(attempt, n)).collect::<String>();
+    let mut attempt = 0;
+    let mut answer = server.post("/changesets", &many(attempt)).await;
+    while answer.status == 200 {
+        attempt += 1;
+        answer = server.post("/changesets", &many(attempt)).await;
+    }
+    answer.refuses_like(503, "OVERLOADED", "Try again");
+    assert_eq!(server.get(&format!("/streams/t{attempt}-0/events")).await.status, 404);
+    server.commit("/streams/small", "[1]").await;
+    drop(slow);
+    while answer.status == 503 {
+        answer = server.post("/changesets", &many(attempt)).await;
+    }
+    assert_eq!((answer.status, answer.text().lines().count()), (200, 1_000));
+}
+
 #[tokio::test]
 async fn bodies_under_way_have_a_budget_of_bytes() {
     let limits = Limits { bodies_bytes: 64 * 1024, ..Limits::default() };

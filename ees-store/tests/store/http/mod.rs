@@ -1,6 +1,7 @@
 //! The HTTP contract, line by line, from the wire: each test talks to a server on a socket of its own.
 
 mod bounds;
+mod bulk;
 mod changesets;
 mod commit;
 mod compression;

@@ -75,7 +75,7 @@ async fn a_known_path_tells_the_methods_it_has() {
             ("POST", "/streams", "GET,HEAD"),
             ("PUT", "/streams/s/events", "GET,HEAD"),
             ("POST", "/streams/s/changesets", "GET,HEAD"),
-            ("PATCH", "/changesets", "GET,HEAD"),
+            ("PATCH", "/changesets", "GET,HEAD,POST"),
             ("POST", "/version", "GET,HEAD"),
             ("POST", "/health/live", "GET,HEAD"),
             ("POST", "/openapi.json", "GET,HEAD"),

@@ -52,6 +52,11 @@ impl TestServer {
         Self::serving(build(Api::new(store.clone(), store)).router(), limits).await
     }
 
+    /// Of an API as it is.
+    pub(crate) async fn of(api: Api) -> Self {
+        Self::serving(api.router(), ConnectionLimits::default()).await
+    }
+
     /// Before an empty store, where each answer is carried as a text.
     pub(crate) async fn with_escaped_answers() -> Self {
         let store = Arc::new(memory::Store::new());

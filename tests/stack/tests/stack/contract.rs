@@ -89,6 +89,15 @@ async fn the_contract_holds_behind_api_gateway() {
         assert_eq!((answered, &problem["error"]), (status, &json!(code)), "{path} {body}: {problem}");
     }
 
+    // Many commits at once, which change nothing here: the first line is outdated, and the second is ahead.
+    let many = "{\"stream_id\":\"a\",\"events\":[1]}\n{\"stream_id\":\"b\",\"expected_last_event\":9,\"events\":[1]}\n";
+    let answered = api.call(Method::POST, "/changesets", Some(many)).await;
+    assert_eq!(answered.status().as_u16(), 200);
+    let lines: Vec<Value> =
+        answered.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let codes: Vec<_> = lines.iter().map(|line| line["error"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["OPTIMISTIC_CONCURRENCY_EXCEPTION", "INVALID_EXPECTED_CHANGESET_ID"]);
+
     // Reads a stream. Every token comes back as it was sent.
     let text = api.call(Method::GET, "/streams/a/changesets?to=1", None).await.text().await.unwrap();
     assert!(text.contains(r#""events":[{"type":"opened","n":1.0},2],"metadata":{"by":"\u0000"}"#), "{text}");

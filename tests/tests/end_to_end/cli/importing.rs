@@ -65,6 +65,21 @@ fn a_line_without_an_expectation_follows_the_one_before() {
     }
 }
 
+/// Lines behind a refused one expect what somebody else has appended by accident.
+#[test]
+fn a_stream_that_somebody_else_has_written_gets_nothing() {
+    let world = World::new();
+    for last in ["0", "1", "2"] {
+        world.run(&["commit", "taken", "--expected-last-changeset", last, "--event", "\"theirs\""]).ok();
+    }
+    let line =
+        |n: usize| json!({"stream_id": if n % 2 == 0 { "taken" } else { "own" }, "events": [n]}).to_string();
+    let file = world.file("lines.jsonl", &(0..400).map(|n| line(n) + "\n").collect::<String>());
+    let said = world.run(&["import", file.to_str().unwrap()]).failed(4);
+    assert!(said.contains("lines.jsonl:1") && said.contains("different content"), "{said}");
+    assert_eq!(world.run(&["read", "taken", "--json"]).json().len(), 3);
+}
+
 #[test]
 fn a_bad_line_stops_it_and_nothing_after_it_is_stored() {
     let world = World::new();
