@@ -162,6 +162,10 @@ def is_justified(case, answer):
             # The stream is not that far.
             expected = max(number(query, "expected_last_changeset"), number(query, "expected_last_event"))
             return "doesn't exist" in answer["message"] and expected > 0
+        case "INVALID_HEADER":
+            # It is sent as Latin-1, and the server wants UTF-8.
+            is_latin = any(not str(value).isascii() for value in (case.headers or {}).values())
+            return is_latin and "it is not UTF-8" in answer["message"]
         case "INVALID_CHANGESET_FILTERING_PARAMS" | "INVALID_EVENT_FILTERING_PARAMS":
             both = all(any(number(query, name) for name in pair) for pair in ORDERED)
             return both or any(number(query, low) > number(query, high) > 0 for low, high in ORDERED)
