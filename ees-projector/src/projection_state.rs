@@ -210,10 +210,29 @@ impl ProjectionState {
         self.split.is_some() && worker.is_none()
     }
 
+    /// Returns `true` if the worker of this partition, or of the whole, may retry what is parked. Streams that are parked in
+    /// a segment wait for its end: then they belong to a partition again.
+    pub(crate) fn may_retry(&self, worker: Option<Partition>) -> bool {
+        self.pause.is_none() && self.segment.is_none() && !self.is_left_to_partitions(worker)
+    }
+
+    /// Returns `true` if the worker of this partition, or of the whole, may park a stream. While several workers read a
+    /// segment each, none may: the worker of the partition that it belongs to, which would retry it, is not the one that
+    /// reads it.
+    pub(crate) fn may_park(&self, worker: Option<Partition>) -> bool {
+        self.segment.is_none() || worker.is_none()
+    }
+
     /// Returns `true` if this is the row of the worker's partition, and not of one with the same number in another split.
     pub(crate) fn is_of_the_split_of(&self, worker: Option<Partition>) -> bool {
         let count = self.split.map(|split| split.count);
         worker.is_none_or(|partition| count == Some(partition.count))
+    }
+
+    /// Returns `true` if the worker of this partition may come to changesets of the stream. While segments are read, each
+    /// may: nobody knows in which of them a stream is.
+    pub(crate) fn may_come_to(&self, partition: Partition, stream_id: &StreamId) -> bool {
+        self.segment.is_some() || partition.owns(stream_id)
     }
 
     /// Returns the number of partitions that there will be when no change is in progress: 1 if the projection is
@@ -238,13 +257,17 @@ impl ProjectionState {
 
     /// Returns the state after all changesets before `next`.
     pub(crate) fn advanced(&self, next: Checkpoint, log_id: LogId, last: Option<ChangesetRef>) -> Self {
-        Self {
-            position: Position { next, ..self.position },
-            log_id: Some(log_id),
-            last: last.or_else(|| self.last.clone()),
-            rebuild_until: self.rebuild_until.filter(|until| *until > next),
-            ..self.clone()
-        }
+        let mut advanced = self.clone();
+        advanced.go_to(next);
+        advanced.log_id = Some(log_id);
+        advanced.last = last.or(advanced.last);
+        advanced
+    }
+
+    /// Sets the checkpoint. A rebuild that was to come so far has ended.
+    pub(crate) fn go_to(&mut self, next: Checkpoint) {
+        self.position.next = next;
+        self.rebuild_until = self.rebuild_until.filter(|until| *until > next);
     }
 
     /// Returns the state after an operator's change. The epoch rises, so that nobody with the old state can

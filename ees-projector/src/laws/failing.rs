@@ -43,6 +43,22 @@ pub async fn a_failing_changeset_pauses_the_projection_before_it<S: Subject>() {
     assert_eq!((status.last_error, status.pause, status.stalled), (None, None, None));
 }
 
+/// A rebuild whose last changeset is skipped has ended.
+pub async fn a_rebuild_ends_whose_last_changeset_is_skipped<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    log.append("good", &note("0")).await;
+    let last = log.append("bad", &note("1")).await;
+    let bench = start(&log, &subject, &journal, settings());
+    bench.caught_up().await;
+    journal.faults.fail("bad");
+    bench.handle().rebuild("journal", "").await.unwrap();
+    assert!(bench.paused().await.rebuild.is_some());
+    bench.handle().skip("journal", last, "broken").await.unwrap();
+    let status = bench.status_when(|status| status.state == State::Following).await;
+    assert_eq!((status.checkpoint, status.rebuild), (last.next(), None));
+    bench.close().await;
+}
+
 /// A pause is kept with the position, and outlives the worker.
 pub async fn a_pause_survives_a_restart<S: Subject>() {
     let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());

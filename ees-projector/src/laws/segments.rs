@@ -17,8 +17,8 @@ use super::partitions::{drain_with_two_hosts, has_followed, holds_each_note_once
 use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, parking, settings, start};
 use crate::database::{Database, Transaction};
 use crate::{
-    Drained, Explain, Fold, InPlace, OnDemand, OperateError, Order, Parking, PreviewOptions, Projector,
-    ReadModelId, Recorded, Settings, SideBySide, State, Status,
+    Drained, Explain, Fold, InPlace, OnDemand, OperateError, Order, Parking, PartitionStatus, PreviewOptions,
+    Projector, ReadModelId, Recorded, Settings, SideBySide, State, Status,
 };
 
 const BY_SEGMENTS: InPlace = InPlace { force: false, keep_skips: None, workers: None, by_segments: true };
@@ -226,6 +226,50 @@ pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() 
     assert_eq!(bench.texts("s5").await.unwrap(), format!("{} 60", expected(0)));
     let counts = bench.counts().await;
     assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (61, true), "{counts:?}");
+    bench.close().await;
+}
+
+/// What is skipped in the live read model is left out by a standby that is being built by segments, whichever of them it
+/// is in.
+pub async fn a_skip_reaches_the_standby_in_whichever_segment_it_is<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
+    let bench = start(&log, &subject, &journal, small());
+    bench.caught_up().await;
+    let streams: Vec<_> = (0..12).map(|n| format!("s{n}")).collect();
+    for stream in &streams {
+        journal.faults.fail(stream);
+        log.append(stream, &note("broken")).await;
+    }
+    bench.paused().await;
+    let workers = Some(workers::<S>(4));
+    let wanted = SideBySide { no_swap: true, workers, by_segments: true, ..SideBySide::default() };
+    bench.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
+    // Each segment stops at its first stream, if it has any.
+    let have_stopped = |status: &Status| {
+        let Some(standby) = &status.standby else { return false };
+        let has_stopped = |it: &PartitionStatus| it.pause.is_some() || it.checkpoint > Checkpoint::START;
+        standby.state == State::Paused && standby.partitions.iter().all(has_stopped)
+    };
+    bench.status_when(have_stopped).await;
+    for checkpoint in 60..72 {
+        bench.handle().skip("journal", Checkpoint::new(checkpoint), "broken").await.unwrap();
+    }
+    journal.faults.mend();
+    bench.handle().resume("journal__standby", "mended").await.unwrap();
+    bench
+        .status_when(|status| {
+            status
+                .standby
+                .as_ref()
+                .is_some_and(|standby| (standby.state, standby.checkpoint.get()) == (State::Following, 72))
+        })
+        .await;
+    bench.handle().swap("journal", false, "").await.unwrap();
+    holds_each_note_once(&bench, 60).await;
+    assert_eq!(bench.handle().status("journal").await.unwrap().skipped, (60..72).collect::<Vec<_>>());
     bench.close().await;
 }
 

@@ -8,12 +8,12 @@ use std::time::Instant;
 use ees_store::ChangesetLog;
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, LONG, fresh, note, settings, start};
+use super::support::{ChangingLog, Journal, LONG, fresh, note, parking, settings, start};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::{Change, Value};
 use crate::{
-    Drained, NewVersion, OnDemand, OperateError, ReadModelId, Settings, SideBySide, Slot, StandbyRole, State,
-    Status, Table,
+    Drained, NewVersion, OnDemand, OperateError, Parking, ReadModelId, Settings, SideBySide, Slot,
+    StandbyRole, State, Status, Table,
 };
 
 /// What the database says of itself is so.
@@ -84,6 +84,35 @@ pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
         let status = bench.status_when(|status| status.checkpoint.get() == 2).await;
         assert_eq!((status.skipped, status.pause), (vec![1], None));
         assert_eq!(bench.texts("bad").await, None);
+    }
+}
+
+/// What is parked in both read models and skipped in the live one is parked in neither: the standby does not retry it.
+pub async fn a_skip_of_what_is_parked_reaches_the_standby<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    for partitions in partitions::<S>() {
+        let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+        log.append("a", &note("x")).await;
+        let later = Parking { retry_after_min: LONG, retry_after_max: LONG, ..Parking::default() };
+        let bench = start(&log, &subject, &journal, Settings { partitions: *partitions, ..parking(later) });
+        bench.caught_up().await;
+        let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", wanted, "to see").await.unwrap();
+        journal.faults.fail("bad");
+        let at = log.append("bad", &note("broken")).await;
+        bench.caught_up().await;
+        bench
+            .status_when(|status| status.standby.as_ref().is_some_and(|it| it.checkpoint == at.next()))
+            .await;
+        bench.handle().skip("journal", at, "it is broken").await.unwrap();
+        journal.faults.mend();
+        bench.handle().swap("journal", false, "done").await.unwrap();
+        log.append("bad", &note("mended")).await;
+        bench.caught_up().await;
+        assert_eq!(bench.texts("bad").await.as_deref(), Some("mended"));
+        bench.close().await;
     }
 }
 

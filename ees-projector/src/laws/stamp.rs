@@ -91,6 +91,7 @@ macro_rules! database_laws {
             }
             failing {
                 a_failing_changeset_pauses_the_projection_before_it
+                a_rebuild_ends_whose_last_changeset_is_skipped
                 a_pause_survives_a_restart
                 an_unreadable_event_is_a_failure_not_a_skip
                 a_panic_is_a_failure
@@ -184,6 +185,7 @@ macro_rules! database_laws {
                 a_timer_survives_a_restart
                 a_crash_in_a_firing_repeats_it_and_the_ledger_shows_it
                 events_from_before_a_timer_come_first
+                events_from_before_a_timer_come_first_in_a_reactor_that_goes_back
                 timers_of_a_parked_stream_wait_with_it
                 a_timer_that_fails_is_retried_and_an_event_can_cancel_it
                 a_firing_sets_the_next_timer_of_a_series
@@ -220,6 +222,7 @@ macro_rules! database_laws {
                 side_by_side_is_offered_as_the_database_says
                 a_read_model_is_swapped_and_back_or_that_is_refused
                 a_skip_reaches_the_standby_and_outlives_the_swap
+                a_skip_of_what_is_parked_reaches_the_standby
                 readers_find_whole_read_models_through_a_new_version_and_back
                 a_version_that_differs_is_swapped_by_an_operator_only
                 a_read_model_of_another_version_is_not_verified
@@ -249,6 +252,7 @@ macro_rules! database_laws {
                 several_workers_read_a_segment_each
                 hosts_that_do_not_stay_finish_a_rebuild_by_segments
                 what_fails_in_a_segment_is_retried_skipped_or_parked
+                a_skip_reaches_the_standby_in_whichever_segment_it_is
                 the_changeset_that_stopped_a_segment_can_be_skipped_whatever_is_before_it
                 a_log_that_is_replaced_while_segments_are_read_is_noticed
                 what_can_not_be_read_by_segments_is_refused

@@ -506,6 +506,29 @@ pub async fn events_from_before_a_timer_come_first<S: Subject>() {
     assert_eq!(done[5..], ["a cancel k: true", "b k first", "b k: set k 10"], "{done:?}");
 }
 
+/// An operator lets a reactor act on what it has passed: then, too, a changeset from before a timer was due comes first.
+pub async fn events_from_before_a_timer_come_first_in_a_reactor_that_goes_back<S: Subject>() {
+    let (log, subject, desk, clock) =
+        (ChangingLog::new(), fresh::<S>().await, Desk::default(), Clock::stopped());
+    for text in ["set pay 30", "something", "cancel pay"] {
+        log.append("a", &note(text)).await;
+    }
+    clock.advance(60 * MINUTE);
+    let from_now = Settings { start: Start::Now, ..settings() };
+    let mut projector = Projector::new(log.clone()).with_clock(clock.clone());
+    projector.reactor(desk.clone(), subject.database(), from_now).unwrap();
+    let running = projector.start();
+    running.handle().when_reached("desk", Checkpoint::new(3), LONG).await.unwrap();
+    log.append("b", &note("hello")).await;
+    let end = Checkpoint::new(4);
+    running.handle().when_reached("desk", end, LONG).await.unwrap();
+    running.handle().set_checkpoint("desk", end, Checkpoint::START, "these, too").await.unwrap();
+    running.handle().when_reached("desk", end, LONG).await.unwrap();
+    running.shut_down().await;
+    assert_eq!(desk.done(), ["b hello", "a something", "a cancel pay: true"]);
+    assert_eq!(timers(&subject.database(), TimerQuery::default()).await, []);
+}
+
 /// The timers of a parked stream wait until it is parked no longer, and those of others fire.
 pub async fn timers_of_a_parked_stream_wait_with_it<S: Subject>() {
     let office = Office::<S>::new().await;

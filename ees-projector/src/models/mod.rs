@@ -8,6 +8,18 @@
 //! Each model has mistakes that can be made in it on purpose, one at a time. A test shows that each is found: a model
 //! that can't fail proves nothing.
 
+mod ledger;
+mod log;
+mod parked;
 mod projection;
 mod reactor;
+mod segments;
 mod side_by_side;
+mod timers;
+
+use ees_store::LogId;
+use uuid::Uuid;
+
+fn log_id() -> LogId {
+    LogId(Uuid::nil())
+}

@@ -20,14 +20,15 @@
 //! - Each stream is applied in its order, by one version.
 //! - Only who has the lease writes, and nobody between an operator's pause and the next resume, skip or rebuild.
 //! - Partitions stop at the barrier.
+//! - A rebuild ends where it was to end.
 
 use std::hash::{Hash, Hasher};
 
-use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
-use uuid::Uuid;
 
+use super::log_id;
 use crate::partition::{Partition, Split};
 use crate::projection_state::{ChangesetRef, Pause, PausedBy, Position, ProjectionState, Skipped};
 use crate::worker::operations::transition::{Transition, transition};
@@ -44,6 +45,7 @@ const BY_THE_OWNER: &str = "only who has the lease writes";
 const NOT_PAUSED: &str = "nobody writes while an operator has paused it";
 const AT_THE_BARRIER: &str = "no partition passes the barrier";
 const SKIPS_KNOWN: &str = "what was skipped is known to a rebuild";
+const ENDS: &str = "no rebuild goes on where it was to end";
 const ALL_DEALT_OUT: &str = "there is a row for each partition";
 
 /// A fault that a program could have.
@@ -83,12 +85,14 @@ enum Mistake {
     RowsNotWiped,
     /// New partitions have the epoch of the old ones.
     EpochUsedAgain,
+    /// A rebuild whose last changeset is skipped waits for another one.
+    SkipEndsNoRebuild,
 }
 
 impl Mistake {
     /// Each mistake, the property that fails, and a size at which it does: takeovers, operations,
     /// the largest number of partitions.
-    const ALL: [(Self, &str, (u8, u8, u32)); 17] = [
+    const ALL: [(Self, &str, (u8, u8, u32)); 18] = [
         (Self::FenceLeftOut, ONCE, (1, 0, 1)),
         (Self::FenceWithoutEpoch, BY_THE_OWNER, (1, 0, 1)),
         (Self::LeaseWithoutEpoch, BY_THE_OWNER, (1, 0, 1)),
@@ -106,6 +110,7 @@ impl Mistake {
         (Self::SkipWithoutPosition, ONCE, (0, 1, 1)),
         (Self::RowsNotWiped, ONCE, (0, 1, 1)),
         (Self::EpochUsedAgain, ONCE, (0, 2, 3)),
+        (Self::SkipEndsNoRebuild, ENDS, (0, 2, 1)),
     ];
 }
 
@@ -243,10 +248,6 @@ enum Action {
         workers: Option<u32>,
     },
     DealOut(u32),
-}
-
-fn log_id() -> LogId {
-    LogId(Uuid::nil())
 }
 
 fn stream(changeset: u64) -> StreamId {
@@ -443,7 +444,10 @@ impl Projection {
             Checkpoint::new(asked.from)
         };
         let skip = Transition::SkipNext { from, changeset: reference_to(asked.changeset) };
-        let Ok(moved) = transition(found, &skip) else { return };
+        let Ok(mut moved) = transition(found, &skip) else { return };
+        if self.has(Mistake::SkipEndsNoRebuild) {
+            moved.rebuild_until = found.rebuild_until;
+        }
         stored.row = Row(moved);
         state.skipped |= 1 << asked.changeset;
         // Who skips what comes next wants it to go on.
@@ -716,6 +720,10 @@ impl Model for Projection {
                 let known = Row(Self::with_skips(state));
                 let is_skipped = |changeset: &u64| state.skipped & (1 << changeset) != 0;
                 (0..model.changesets).filter(is_skipped).all(|changeset| leaves_out(&known, changeset))
+            }),
+            Property::always(ENDS, |_, state: &State| {
+                let goes_on = |row: &Row| row.0.rebuild_until.is_none_or(|until| row.0.position.next < until);
+                state.positions().into_iter().all(|(_, row)| goes_on(row))
             }),
             Property::always(ALL_DEALT_OUT, |_, state: &State| {
                 let count = state.whole.row.0.split.map_or(0, |split| split.count);

@@ -7,7 +7,7 @@
 //! Operators discard, skip, retry and move the position back. The two workers have different `effect_timeout`s, as in a
 //! deployment that changes it.
 //!
-//! **What is the product's own**: [`Effect::record_begin`], [`Effect::record_end`], [`Effect::may_be_in_progress`], the
+//! **What is the product's own**: `Effect::record_begin`, `Effect::record_end`, `Effect::may_be_in_progress`, the
 //! operators' [`transition`], and how a row moves ([`ProjectionState`]). The databases say the same in SQL; the laws
 //! compare them.
 //!
@@ -26,16 +26,16 @@
 //!   an operator left it out.
 
 use std::hash::{Hash, Hasher};
-use std::time::Duration;
 
-use ees_store::{ChangesetId, Checkpoint, EventId, LogId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, EventId};
 use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
-use uuid::Uuid;
 
+use super::ledger::{Entry, at, ticks};
+use super::log_id;
 use crate::partition::Split;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
-use crate::reactor::{Effect, EffectId, EffectState, Ended};
+use crate::reactor::{EffectId, EffectState, Ended};
 use crate::worker::operations::transition::{Transition, transition};
 
 const CHANGESETS_MAX: usize = 2;
@@ -122,44 +122,6 @@ impl Hash for Row {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Position { next, epoch } = self.0.position;
         (next.get(), epoch, self.0.is_at_barrier(), self.0.split.is_some()).hash(hasher);
-    }
-}
-
-/// An effect as the ledger has it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    state: &'static str,
-    attempts: u32,
-    began_at: i64,
-    ended_at: Option<i64>,
-    /// Who began the last attempt, and for how long.
-    worker: u8,
-    within: i64,
-}
-
-impl Entry {
-    fn effect(&self, changeset: u64) -> Effect {
-        Effect {
-            state: self.state.parse().unwrap(),
-            attempts: self.attempts,
-            began_at: at(self.began_at),
-            ended_at: self.ended_at.map(at),
-            ..id_of(changeset).unstarted(at(0))
-        }
-    }
-
-    fn with(self, effect: &Effect) -> Self {
-        Self {
-            state: effect.state.as_str(),
-            attempts: effect.attempts,
-            began_at: effect.began_at.as_micros(),
-            ended_at: effect.ended_at.map(Timestamp::as_micros),
-            ..self
-        }
-    }
-
-    fn is(&self, state: EffectState) -> bool {
-        self.state == state.as_str()
     }
 }
 
@@ -268,14 +230,6 @@ enum Action {
     GoBack,
 }
 
-fn at(tick: i64) -> Timestamp {
-    Timestamp::from_micros(tick)
-}
-
-fn ticks(ticks: i64) -> Duration {
-    Duration::from_micros(ticks.unsigned_abs())
-}
-
 fn id_of(changeset: u64) -> EffectId {
     EffectId {
         stream_id: "a".parse().unwrap(),
@@ -288,10 +242,6 @@ fn id_of(changeset: u64) -> EffectId {
 fn reference_to(changeset: u64) -> ChangesetRef {
     let EffectId { stream_id, changeset_id, .. } = id_of(changeset);
     ChangesetRef { checkpoint: Checkpoint::new(changeset), stream_id, changeset_id, timestamp: at(0) }
-}
-
-fn log_id() -> LogId {
-    LogId(Uuid::nil())
 }
 
 impl State {
@@ -368,7 +318,8 @@ impl Reactor {
             let own = self.has(Mistake::OwnTimeTakenForAnothers);
             let within = ticks(if own { TIMEOUTS[at_work] } else { known.within });
             let ended = known.is(EffectState::Discarded) && self.has(Mistake::DiscardedTakenForEnded);
-            let in_progress = known.effect(changeset).may_be_in_progress(within, at(state.now)) && !ended;
+            let in_progress =
+                known.effect(&id_of(changeset)).may_be_in_progress(within, at(state.now)) && !ended;
             if in_progress && !self.has(Mistake::AttemptsOfOthersIgnored) {
                 state.has_waited = true;
                 state.workers[at_work].phase = Phase::Idle;
@@ -380,7 +331,7 @@ impl Reactor {
             (0..changeset).any(|earlier| !state.is_done(earlier) && !state.left_out[earlier as usize]);
         let mut effect = known
             .as_ref()
-            .map_or_else(|| id_of(changeset).unstarted(at(state.now)), |it| it.effect(changeset));
+            .map_or_else(|| id_of(changeset).unstarted(at(state.now)), |it| it.effect(&id_of(changeset)));
         effect.record_begin(at(state.now));
         let entry = Entry {
             state: "",
@@ -416,7 +367,7 @@ impl Reactor {
             return;
         }
         let Some(entry) = state.ledger[changeset as usize].take() else { return };
-        let mut effect = entry.effect(changeset);
+        let mut effect = entry.effect(&id_of(changeset));
         let last = self.has(Mistake::FailureEndsAnothersAttempt);
         effect.record_end(Ended {
             attempt: if last { effect.attempts } else { attempt },

@@ -22,11 +22,11 @@
 
 use std::hash::{Hash, Hasher};
 
-use ees_store::{Checkpoint, LogId};
+use ees_store::Checkpoint;
 use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
-use uuid::Uuid;
 
+use super::log_id;
 use crate::projection_state::{Position, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::operations::transition::check_swap;
@@ -235,10 +235,6 @@ enum Action {
 
 fn checkpoint(number: u64) -> Checkpoint {
     Checkpoint::new(number)
-}
-
-fn log_id() -> LogId {
-    LogId(Uuid::nil())
 }
 
 impl State {

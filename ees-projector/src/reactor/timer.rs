@@ -46,6 +46,11 @@ impl Timer {
         TimerPlace { at: self.next_at, stream_id: self.stream_id.clone(), key: self.key.clone() }
     }
 
+    /// Returns `true` if this is set under its key: it was not cancelled, and no other one has taken its place.
+    pub(crate) fn is_still(&self, set: Option<&Self>) -> bool {
+        set.is_some_and(|set| set.id == self.id)
+    }
+
     /// Returns the effect that the ledger records for its firing.
     pub(crate) fn firing(&self) -> EffectId {
         EffectId {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::spans::Span;
-use ees_store::{StreamId, Timestamp};
+use ees_store::{LogEntry, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -203,6 +203,27 @@ impl<D: Database> Runner<D> {
     }
 }
 
+/// What becomes of a changeset that a projection passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Becomes {
+    Applied,
+    /// It waits behind others of its stream.
+    Parked,
+    /// It was skipped.
+    LeftOut,
+}
+
+impl ProjectionState {
+    /// Returns what becomes of a changeset, while these streams are parked.
+    pub(crate) fn what_becomes_of(&self, changeset: &LogEntry, parked: &HashSet<StreamId>) -> Becomes {
+        match (self.leaves_out(changeset), parked.contains(&changeset.stream_id)) {
+            (true, _) => Becomes::LeftOut,
+            (false, true) => Becomes::Parked,
+            (false, false) => Becomes::Applied,
+        }
+    }
+}
+
 impl<D: Database> Core<D> {
     /// Applies some changesets of a batch and moves the position past them.
     async fn apply(
@@ -247,13 +268,10 @@ impl<D: Database> Core<D> {
         let mut events = Vec::new();
         for changeset in range {
             let Some(reference) = batch.reference(changeset) else { continue };
-            if state.leaves_out(&batch.changesets[changeset]) {
-                continue;
-            }
-            if parked.contains(&reference.stream_id) {
-                tx.park(self.id(), &reference, "", Some(Timestamp::now())).await?;
-            } else {
-                events.extend(batch.events_of(changeset..changeset + 1));
+            match state.what_becomes_of(&batch.changesets[changeset], parked) {
+                Becomes::LeftOut => {}
+                Becomes::Parked => tx.park(self.id(), &reference, "", Some(Timestamp::now())).await?,
+                Becomes::Applied => events.extend(batch.events_of(changeset..changeset + 1)),
             }
         }
         Ok(events)

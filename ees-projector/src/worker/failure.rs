@@ -105,12 +105,11 @@ impl<D: Database> Runner<D> {
         attempts
     }
 
-    /// What is done with a changeset that still fails. While several workers read a segment each, a stream can't be
-    /// parked: the worker of the partition that it belongs to, which would retry it, is not the one that reads it.
+    /// What is done with a changeset that still fails.
     fn on_failure(&self, state: &ProjectionState) -> OnFailure {
-        match state.segment.is_some() && self.core.partition().is_some() {
-            true => OnFailure::Pause,
-            false => self.core.settings.on_failure,
+        match state.may_park(self.core.partition()) {
+            true => self.core.settings.on_failure,
+            false => OnFailure::Pause,
         }
     }
 

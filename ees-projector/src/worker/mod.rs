@@ -23,10 +23,10 @@
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
 //! futures of a worker nested in one another would overflow a thread's stack.
 
-mod apply;
+pub(crate) mod apply;
 mod as_of;
 pub(crate) mod attending;
-mod batch;
+pub(crate) mod batch;
 mod batch_size;
 mod cached_state;
 mod claim;
@@ -53,7 +53,7 @@ mod partition_workers;
 pub(crate) mod partitions;
 mod preview;
 pub(crate) mod processor;
-mod reactor;
+pub(crate) mod reactor;
 mod retention;
 pub(crate) mod runner;
 mod segments;

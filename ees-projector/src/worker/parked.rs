@@ -134,8 +134,7 @@ impl<D: Database> Runner<D> {
             return Ok(false);
         }
         let state = self.load().await?;
-        // Streams that are parked in a segment wait for its end: then they belong to a partition again.
-        Ok(state.pause.is_none() && state.segment.is_none() && !self.core.is_left_to_partitions(&state))
+        Ok(state.may_retry(self.core.partition()))
     }
 
     /// Retries some of the parked streams, each in its own order.
@@ -243,7 +242,10 @@ async fn retry_changeset<D: Database>(
     let blamed = (core.processor.kind() == Kind::Projection).then_some(changeset);
     let applied = held.change(blamed, move |tx| {
         async move {
-            if !tx.unpark(worker.id(), &parked.stream_id, parked.checkpoint).await? {
+            // After an operator has moved it back, others of the stream may wait before this one.
+            let first = tx.parked_checkpoints(worker.id(), &parked.stream_id, 1).await?;
+            let is_first = first == [parked.checkpoint];
+            if !is_first || !tx.unpark(worker.id(), &parked.stream_id, parked.checkpoint).await? {
                 return Err(StepError::Fenced);
             }
             let events: Vec<_> = batch.events_of(0..1).collect();

@@ -87,9 +87,17 @@ impl ProjectionState {
         Self { position, split, standby: None, fingerprint, segment, ..self.clone() }
     }
 
+    /// Returns the row with the rebuild that is in progress in any of its partitions, if it is split. One for whose time the
+    /// streams are dealt out ends when they are joined.
+    pub(crate) fn with_rebuild_of(self, partitions: &[&Self]) -> Self {
+        let Some(split) = self.split else { return self };
+        let of_whole = split.next_count.and(self.rebuild_until);
+        Self { rebuild_until: partitions.iter().find_map(|row| row.rebuild_until).or(of_whole), ..self }
+    }
+
     /// Returns the row of a projection in partitions as it is shown: where the last one is, with what was skipped in all
     /// of them.
-    pub(super) fn with_partitions(self, split: Split, rows: &[PartitionRow]) -> Self {
+    pub(crate) fn with_partitions(self, split: Split, rows: &[PartitionRow]) -> Self {
         let mut shown = self;
         if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
             shown.position.next = last.position.next;

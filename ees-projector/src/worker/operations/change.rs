@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use crate::database::{AuditRows, Database, ParkedRows, TimerRows, Transaction};
 use crate::partition::Partition;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream, Pause, ProjectionState};
-use crate::read_model_id::Slot;
+use crate::read_model_id::{ReadModelId, Slot};
 use crate::status::State;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -133,16 +133,24 @@ impl<D: Database> Core<D> {
         if !D::SIDE_BY_SIDE || self.slot() != Slot::Live {
             return Ok(());
         }
-        let mut standby = self.id().with_slot(Slot::Standby);
-        let found = tx.lock(&standby).await?;
+        let id = self.id().with_slot(Slot::Standby);
+        let found = tx.lock(&id).await?;
         let keeps = |row: &ProjectionState| row.standby.as_ref().is_some_and(|plan| plan.keeps_skips);
-        let Some(mut row) = found.filter(keeps) else { return Ok(()) };
-        if let Some(split) = row.split {
-            standby = standby.of_partition(Partition::of(&changeset.stream_id, split.count));
-            row = tx.lock(&standby).await?.ok_or(StepError::Fenced)?;
+        let Some(state) = found.filter(keeps) else { return Ok(()) };
+        match state.split {
+            None => note_skip(tx, &id, &state, changeset).await?,
+            Some(split) => {
+                let rows = tx.partitions(&id, true).await?;
+                for (partition, row) in Partition::all(split.count).zip(rows) {
+                    if state.may_come_to(partition, &changeset.stream_id) {
+                        note_skip(tx, &row.id, &row.state, changeset).await?;
+                    }
+                }
+            }
         }
-        let moved = row.moved(|row| row.skip(changeset));
-        if tx.replace(&standby, row.position, &moved).await? { Ok(()) } else { Err(StepError::Fenced) }
+        // It may be parked there: a retry knows nothing of skips.
+        tx.unpark(&id, &changeset.stream_id, changeset.checkpoint).await?;
+        Ok(())
     }
 
     /// Makes streams due now, and restarts the time after which they are given up.
@@ -156,4 +164,14 @@ impl<D: Database> Core<D> {
         }
         Ok(())
     }
+}
+
+async fn note_skip<Tx: Transaction>(
+    tx: &mut Tx,
+    id: &ReadModelId,
+    state: &ProjectionState,
+    changeset: &ChangesetRef,
+) -> Result<(), StepError> {
+    let moved = state.moved(|state| state.skip(changeset));
+    if tx.replace(id, state.position, &moved).await? { Ok(()) } else { Err(StepError::Fenced) }
 }

@@ -210,11 +210,9 @@ impl<D: Database> Runner<D> {
                 self.build_standby(wanted, end, audit(detail)).await
             }
             Action::Swap { back, force } => {
-                if let Some(split) = state.split {
+                if state.split.is_some() {
                     let rows = self.partition_rows().await?;
-                    state.rebuild_until = split.next_count.and(state.rebuild_until);
-                    state.rebuild_until =
-                        rows.iter().find_map(|row| row.state.rebuild_until).or(state.rebuild_until);
+                    state = state.with_rebuild_of(&rows.iter().map(|row| &row.state).collect::<Vec<_>>());
                 }
                 check_swap(&state, *back, *force, !self.parked.streams.is_empty())?;
                 self.wait_until_split_like_live().await?;
@@ -410,10 +408,8 @@ impl<D: Database> Runner<D> {
                 }
                 _ => return Err(OperateError::Partitioned),
             };
-            // Nobody knows in which segment a stream is before it is read.
-            let reads_segments = state.segment.is_some();
             let concerned = |partition: &Partition| {
-                reads_segments || stream.as_ref().is_none_or(|stream| partition.owns(stream))
+                stream.as_ref().is_none_or(|stream| state.may_come_to(*partition, stream))
             };
             let (mut done, mut refused) = (false, None);
             for partition in Partition::all(split.count).filter(concerned) {

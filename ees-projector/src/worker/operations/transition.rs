@@ -64,7 +64,7 @@ pub(crate) fn transition(
             match &mut state.segment {
                 Some(segment) => *segment = segment.at(changeset.place(), 1),
                 None => {
-                    state.position.next = changeset.checkpoint.next();
+                    state.go_to(changeset.checkpoint.next());
                     state.last = Some(changeset.clone());
                 }
             }
@@ -80,7 +80,7 @@ pub(crate) fn transition(
             return Err(OperateError::PastHead { head: *head });
         }
         Transition::SetCheckpoint { wanted, .. } => state.moved(|state| {
-            state.position.next = *wanted;
+            state.go_to(*wanted);
             state.last = None;
             // Who moves back wants them to be tried again.
             state.skips.retain(|skipped| skipped.checkpoint < *wanted);
@@ -236,6 +236,19 @@ mod tests {
             // A worker that was asleep fails at the fence, because the epoch rose.
             expected.position.epoch = before.position.epoch + 1;
             assert_eq!(transition(&before, &action), Ok(expected), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_rebuild_ends_where_an_operator_moves_it_to_its_end() {
+        let rebuilding = ProjectionState { rebuild_until: Some(Checkpoint::new(9)), ..at(5) };
+        let skip =
+            |checkpoint| Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(checkpoint) };
+        for (action, is_rebuilding) in
+            [(skip(7), true), (skip(8), false), (set(5, 8, 12), true), (set(5, 9, 12), false)]
+        {
+            let moved = transition(&rebuilding, &action).unwrap();
+            assert_eq!(moved.rebuild_until.is_some(), is_rebuilding, "{action:?}");
         }
     }
 

@@ -52,15 +52,15 @@ impl<D: Database> HeldState<D> {
         let (core, end) = (self.core().clone(), end.clone());
         let write = self.core().write_durably(move |tx| {
             async move {
-                if let Some(Fired { timer, left }) = &end.fired {
+                if let Some(fired) = &end.fired {
+                    let Timer { stream_id, key, .. } = &fired.timer;
                     tx.lock(core.id()).await?;
-                    let set = tx.timer(core.id(), &timer.stream_id, &timer.key).await?;
-                    match (set.filter(|set| set.id == timer.id), left) {
-                        (None, _) => {}
-                        (Some(_), Some(left)) => tx.put_timer(core.id(), left).await?,
-                        (Some(_), None) => {
-                            tx.remove_timer(core.id(), &timer.stream_id, &timer.key).await?;
+                    match fired.change(tx.timer(core.id(), stream_id, key).await?.as_ref()) {
+                        Some(TimerChange::Set(left)) => tx.put_timer(core.id(), &left).await?,
+                        Some(TimerChange::Cancel(key)) => {
+                            tx.remove_timer(core.id(), stream_id, &key).await?;
                         }
+                        None => {}
                     }
                 }
                 Ok(tx.end_effect(core.id(), &end.id, &end.ended).await?)
@@ -97,9 +97,19 @@ struct End {
 
 /// A timer that has fired, and what there is under its key from then on.
 #[derive(Clone)]
-struct Fired {
-    timer: Timer,
-    left: Option<Timer>,
+pub(crate) struct Fired {
+    pub(crate) timer: Timer,
+    pub(crate) left: Option<Timer>,
+}
+
+impl Fired {
+    /// Returns what changes, if this is set under the key now: another timer than the one that has fired stays as it is.
+    pub(crate) fn change(&self, set: Option<&Timer>) -> Option<TimerChange> {
+        self.timer.is_still(set).then(|| match &self.left {
+            Some(left) => TimerChange::Set(Box::new(left.clone())),
+            None => TimerChange::Cancel(self.timer.key.clone()),
+        })
+    }
 }
 
 impl<D: Database> Ledger for HeldState<D> {
@@ -182,7 +192,7 @@ impl<D: Database> Ledger for HeldState<D> {
         let begin = self.write_held(move |tx| {
             async move {
                 let set = tx.timer(core.id(), &timer.stream_id, &timer.key).await?;
-                if set.is_none_or(|set| set.id != timer.id) {
+                if !timer.is_still(set.as_ref()) {
                     return Ok(None);
                 }
                 let begun = tx.begin_effect(core.id(), &timer.firing(), Timestamp::now(), within).await?;

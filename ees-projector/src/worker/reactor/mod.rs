@@ -4,11 +4,11 @@
 //! A crash between the two repeats the batch, except the effects that the ledger has as done: at least once.
 //! The opposite order would be at most once.
 
-mod due_timers;
+pub(crate) mod due_timers;
 pub(crate) mod effects;
 pub(crate) mod execution;
 pub(crate) mod firing;
-mod ledger;
+pub(crate) mod ledger;
 mod preview;
 pub(crate) mod timers;
 

@@ -12,13 +12,13 @@ use crate::worker::batch::Batch;
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// What a worker knows about its reactor's timers. A projection has none.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timers {
     is_reactor: bool,
     /// When the first of them fires, or an earlier time. `None`: there are none.
-    pub(super) first: Option<Timestamp>,
+    pub(crate) first: Option<Timestamp>,
     /// The position of the reactor's row when that was so.
-    known_at: Option<Position>,
+    pub(crate) known_at: Option<Position>,
     /// When the worker began the read of the log that the current batch is from. `None` for a batch that was
     /// read ahead.
     pub(crate) read_at: Option<Timestamp>,
@@ -40,6 +40,10 @@ impl Timers {
     /// Records that the row was read. The worker that moved it may have set timers.
     pub(crate) fn row_read(&mut self, position: Position) {
         if self.known_at != Some(position) {
+            if self.known_at.is_some_and(|known| position.next < known.next) {
+                // An operator has moved it back: what comes next may never have been acted on.
+                self.seen_until = None;
+            }
             self.unread();
             self.known_at = Some(position);
         }
@@ -70,8 +74,28 @@ impl Timers {
     }
 
     /// Returns the latest time of timers that may fire, if some may.
-    pub(super) fn due(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.seen_until?.min(now);
         self.first.filter(|first| *first <= until).map(|_| until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_store::Checkpoint;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_waits_for_the_log_again_when_its_reactor_was_moved_back() {
+        let at = |next, epoch| Position { next: Checkpoint::new(next), epoch };
+        let now = Timestamp::from_micros(7);
+        let mut timers = Timers::of(Kind::Reactor);
+        timers.row_read(at(5, 0));
+        timers.seen_until = Some(now);
+        timers.row_read(at(6, 1));
+        assert_eq!(timers.due(now), Some(now), "what another worker has passed, it has acted on");
+        timers.row_read(at(2, 2));
+        assert_eq!(timers.due(now), None);
     }
 }

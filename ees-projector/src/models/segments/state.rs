@@ -1,0 +1,184 @@
+//! The rows of a read model that is rebuilt, its tables, and what each worker goes on with.
+
+use std::hash::{Hash, Hasher};
+
+use ees_store::Checkpoint;
+
+use crate::database::PartitionRow;
+use crate::partition::Partition;
+use crate::projection_state::{Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
+use crate::segment_progress::SegmentProgress;
+
+/// A row, compared by what the model moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row(pub(super) ProjectionState);
+
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let ProjectionState {
+            version,
+            position: Position { next, epoch },
+            rebuild_until,
+            pause,
+            split,
+            skips,
+            segment,
+            ..
+        } = &self.0;
+        (version, next.get(), epoch, rebuild_until.map(Checkpoint::get), pause.is_some()).hash(hasher);
+        split.map(|split| (split.count, split.next_count, split.barrier.map(Checkpoint::get))).hash(hasher);
+        for skipped in skips {
+            skipped.checkpoint.get().hash(hasher);
+        }
+        let progress = |SegmentProgress { segment, until, after, passed }: &SegmentProgress| {
+            let after = after.as_ref().map(|place| (place.stream_id().to_owned(), place.changeset_id()));
+            (segment.index, segment.count, until.get(), after, *passed)
+        };
+        segment.as_ref().map(progress).hash(hasher);
+    }
+}
+
+impl Row {
+    pub(super) fn next(&self) -> u64 {
+        self.0.position.next.get()
+    }
+}
+
+/// A row of the read model: that of the whole, or of the partition with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Whole,
+    Partition(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stored {
+    pub(super) row: Row,
+    /// Who has the lease.
+    pub(super) owner: Option<usize>,
+}
+
+/// What a worker goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Work {
+    Nothing,
+    /// The row as it has read or written it.
+    Has {
+        partition: Option<(u32, u32)>,
+        row: Row,
+    },
+    /// It has written rows, and moves its own row next (with a mutation only).
+    Applied {
+        partition: Option<(u32, u32)>,
+        row: Row,
+        to: Box<Row>,
+    },
+}
+
+/// A skip that an operator has decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) place: Place,
+    pub(super) from: u64,
+    pub(super) epoch: u64,
+    pub(super) version: u32,
+    pub(super) changeset: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    /// Where the log ends.
+    pub(super) head: u64,
+    pub(super) whole: Stored,
+    pub(super) partitions: Vec<Stored>,
+    pub(super) workers: [Work; 2],
+    pub(super) asked: Option<Asked>,
+    /// The rows of the read model: by stream, which changesets were applied, and by which version.
+    pub(super) applied: Vec<Vec<(u64, u32)>>,
+    /// What was skipped before it was passed.
+    pub(super) left_out: u8,
+    /// What was skipped in this read model.
+    pub(super) skipped: u8,
+    /// The head that the rebuild has noted.
+    pub(super) until: u64,
+    /// The next epoch that was never used.
+    pub(super) epoch: u64,
+    pub(super) takeovers: u8,
+    pub(super) operations: u8,
+    /// Whether an operator has paused it.
+    pub(super) is_paused: bool,
+    pub(super) was_joined: bool,
+    pub(super) was_begun_anew: bool,
+    pub(super) wrote_without_lease: bool,
+    pub(super) wrote_while_paused: bool,
+}
+
+impl State {
+    pub(super) fn places(&self) -> Vec<Place> {
+        match self.whole.row.0.split {
+            None => vec![Place::Whole],
+            Some(_) => (0..).map(Place::Partition).take(self.partitions.len()).collect(),
+        }
+    }
+
+    pub(super) fn at(&self, place: Place) -> Option<&Stored> {
+        match place {
+            Place::Whole => Some(&self.whole),
+            Place::Partition(number) => self.partitions.get(number as usize),
+        }
+    }
+
+    pub(super) fn at_mut(&mut self, place: Place) -> Option<&mut Stored> {
+        match place {
+            Place::Whole => Some(&mut self.whole),
+            Place::Partition(number) => self.partitions.get_mut(number as usize),
+        }
+    }
+
+    /// The rows that have positions.
+    pub(super) fn positions(&self) -> Vec<&Row> {
+        self.places().into_iter().filter_map(|place| Some(&self.at(place)?.row)).collect()
+    }
+
+    pub(super) fn is_reading_segments(&self) -> bool {
+        self.positions().iter().any(|row| row.0.segment.is_some()) || self.whole.row.0.segment.is_some()
+    }
+
+    pub(super) fn partition_states(&self) -> Vec<ProjectionState> {
+        self.partitions.iter().map(|stored| stored.row.0.clone()).collect()
+    }
+
+    /// The row as it is shown to readers and operators.
+    pub(super) fn shown(&self) -> ProjectionState {
+        let whole = self.whole.row.0.clone();
+        let Some(split) = whole.split else { return whole };
+        let id = ReadModelId::live("p");
+        let row = |(index, stored): (u32, &Stored)| PartitionRow {
+            id: id.with_partition(index),
+            owner: None,
+            state: stored.row.0.clone(),
+        };
+        let rows: Vec<_> = (0..).zip(&self.partitions).map(row).collect();
+        whole.with_partitions(split, &rows)
+    }
+
+    /// The row of the whole with what was skipped in the partitions.
+    pub(super) fn with_skips(&self) -> ProjectionState {
+        let mut whole = self.whole.row.0.clone();
+        whole.add_skips(self.partitions.iter().flat_map(|stored| stored.row.0.skips.clone()));
+        whole
+    }
+
+    pub(super) fn times_applied(&self, changeset: u64) -> usize {
+        self.applied.iter().flatten().filter(|(applied, _)| *applied == changeset).count()
+    }
+}
+
+pub(super) fn place_of(partition: Option<(u32, u32)>) -> Place {
+    partition.map_or(Place::Whole, |(number, _)| Place::Partition(number))
+}
+
+pub(super) fn partition_of(partition: Option<(u32, u32)>) -> Option<Partition> {
+    partition.map(|(index, count)| Partition { index, count })
+}
