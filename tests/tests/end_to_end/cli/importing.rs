@@ -72,8 +72,9 @@ fn a_stream_that_somebody_else_has_written_gets_nothing() {
     for last in ["0", "1", "2"] {
         world.run(&["commit", "taken", "--expected-last-changeset", last, "--event", "\"theirs\""]).ok();
     }
-    let line =
-        |n: usize| json!({"stream_id": if n.is_multiple_of(2) { "taken" } else { "own" }, "events": [n]}).to_string();
+    let line = |n: usize| {
+        json!({"stream_id": if n.is_multiple_of(2) { "taken" } else { "own" }, "events": [n]}).to_string()
+    };
     let file = world.file("lines.jsonl", &(0..400).map(|n| line(n) + "\n").collect::<String>());
     let said = world.run(&["import", file.to_str().unwrap()]).failed(4);
     assert!(said.contains("lines.jsonl:1") && said.contains("different content"), "{said}");
