@@ -123,7 +123,8 @@ impl Parked {
             true => parked.contains(changeset),
             false => parked.first() == Some(changeset),
         };
-        if !(is_same && is_there) && !self.has(Mutation::RetryWithoutFence) {
+        let is_first_here = is_same && is_there;
+        if !is_first_here && !self.has(Mutation::RetryWithoutFence) {
             return Some(());
         }
         parked.remove(changeset);
