@@ -91,7 +91,7 @@ fn each_mutation_is_found() {
         (M::BeginsWithoutFence, failing(cancelled()), NOT_PARKED),
         (M::BeginsWhateverIsSet, cancelled(), NOT_GONE),
         (M::AttemptsOfOthersIgnored, series(), ONCE),
-        (M::EndsWhateverIsSet, Timed { interventions: 1, ..replaced() }, NONE_LOST),
+        (M::EndsWhateverIsSet, replaced(), NONE_LOST),
         (M::FailureIsTheEnd, failing(series()), NONE_LOST),
         (M::NextBeforeTheEnd, series(), NONE_LOST),
         (M::EventSetsAgain, crashing(series()), SET_ONCE),
