@@ -64,7 +64,7 @@ const writer = (store) => (stream, version, payloads) =>
 
 const parts = {
   append: async () => {
-    await createAccount();
+    if (inline) await createAccount();
     const report = await append(writer(await open()));
     const [{ stored }] = await query('SELECT count(*)::int AS stored FROM emt_messages');
     return { ...report, stored, ...(inline ? { view: await view() } : {}) };

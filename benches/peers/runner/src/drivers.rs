@@ -1,8 +1,10 @@
 //! Builds or installs the drivers of peers.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ees_test_shared::node::Node;
 use ees_test_shared::{python, target};
@@ -19,22 +21,35 @@ pub(crate) struct Program {
     pub(crate) variables: Vec<(&'static str, PathBuf)>,
 }
 
-/// Makes the driver ready. An error says why there is none.
-pub(crate) async fn prepare(peer: &'static Peer) -> Result<Program> {
-    let prepared = tokio::task::spawn_blocking(|| match peer.driver {
-        Driver::Ours(package) => build(&folder(), package).map(program),
-        Driver::Rust(package) => {
-            let mut program = build(&folder().join("drivers"), package).map(program)?;
-            if peer.name == "message-db" {
-                program.variables.push(("PEERS_MESSAGE_DB", message_db()?));
-            }
-            Ok(program)
+/// Makes the drivers of these peers ready. An error says why there is none.
+pub(crate) fn prepare(peers: &[&'static Peer]) -> Vec<(&'static Peer, Result<Program>)> {
+    let mut built = build(&folder(), peers, |driver| match driver {
+        Driver::Ours(package) => Some(package),
+        _ => None,
+    });
+    built.extend(build(&folder().join("drivers"), peers, |driver| match driver {
+        Driver::Rust(package) => Some(package),
+        _ => None,
+    }));
+    let prepare = |peer: &'static Peer| {
+        // What installs packages panics when that fails.
+        let prepared = catch_unwind(|| driver(peer, &built));
+        (peer, prepared.unwrap_or_else(|_| Err("its packages can't be installed".to_owned())))
+    };
+    peers.iter().copied().map(prepare).collect()
+}
+
+fn driver(peer: &Peer, built: &HashMap<String, PathBuf>) -> Result<Program> {
+    match peer.driver {
+        Driver::Ours(package) | Driver::Rust(package) => {
+            let program = built.get(package).ok_or("it does not compile")?;
+            let message_db = if package == "peers-message-db" { Some(message_db()?) } else { None };
+            let variables = message_db.map(|folder| ("PEERS_MESSAGE_DB", folder)).into_iter().collect();
+            Ok(Program { words: vec![program.clone()], variables })
         }
         Driver::Node => emmett(),
         Driver::Python => eventsourcing(),
-    });
-    // What installs packages panics when that fails.
-    prepared.await.unwrap_or_else(|_| Err("its packages can't be installed".to_owned()))
+    }
 }
 
 /// `benches/peers`.
@@ -42,29 +57,51 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn program(path: PathBuf) -> Program {
-    Program { words: vec![path], variables: Vec::new() }
-}
-
-fn build(workspace: &Path, package: &str) -> Result<PathBuf> {
+/// Builds the packages that these peers need of a workspace. Those that do not compile are left out.
+///
+/// All by one call: what they have in common would otherwise be compiled for each of them, with other features.
+fn build(
+    workspace: &Path,
+    peers: &[&Peer],
+    package: impl Fn(Driver) -> Option<&'static str>,
+) -> HashMap<String, PathBuf> {
+    let packages: BTreeSet<&str> = peers.iter().filter_map(|peer| package(peer.driver)).collect();
+    if packages.is_empty() {
+        return HashMap::new();
+    }
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--locked", "-p", package, "--target-dir"]).arg(target());
-    cargo.current_dir(workspace);
-    if let Some(protoc) = protoc(package) {
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--keep-going",
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo.arg("--target-dir").arg(target());
+    for package in &packages {
+        cargo.args(["--package", package]);
+    }
+    if packages.contains("peers-umadb")
+        && let Some(protoc) = protoc()
+    {
         cargo.env("PROTOC", protoc);
     }
-    let built = cargo.status().map_err(|error| format!("cargo: {error}"))?;
-    if built.success() {
-        Ok(target().join("release").join(package))
-    } else {
-        Err("it does not compile".to_owned())
-    }
+    let output = cargo.current_dir(workspace).stderr(Stdio::inherit()).output();
+    let messages = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+    String::from_utf8_lossy(&messages).lines().filter_map(program).collect()
 }
 
-/// For a package that needs it, where the machine has none.
-fn protoc(package: &str) -> Option<PathBuf> {
+/// The program that a message of Cargo tells of, by its name.
+fn program(message: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
+}
+
+/// Where the machine has none.
+fn protoc() -> Option<PathBuf> {
     let is_there = || Command::new("protoc").arg("--version").output().is_ok();
-    if package != "peers-umadb" || std::env::var_os("PROTOC").is_some() || is_there() {
+    if std::env::var_os("PROTOC").is_some() || is_there() {
         return None;
     }
     Some(python::environment_if_reachable("peers-protoc", &[PROTOC])?.join("bin/protoc"))

@@ -234,6 +234,18 @@ pub(crate) const PEERS: &[Peer] = &[
         ..PEER
     },
     Peer {
+        name: "emmett-1-writer",
+        title: "Emmett, a log of 1 writer",
+        package: "@event-driven-io/emmett-postgresql",
+        driver: Driver::Node,
+        loaded_by: ("async", 1),
+        usages: &[
+            usage("async", "consumer, a statement an event", &[CatchUp, Enumerate]),
+            usage("async-folded", "consumer, folded batches", &[CatchUp]),
+        ],
+        ..PEER
+    },
+    Peer {
         name: "eventsourcing",
         title: "eventsourcing (Python)",
         package: "eventsourcing",

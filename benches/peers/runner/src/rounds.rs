@@ -36,15 +36,17 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let databases = Databases::start().await?;
     record(Line::Machine(Machine::look(sizes, &databases).await?))?;
-    // All are built before anything is measured.
     let version = databases.version().await?;
+    let (peers, too_new): (Vec<_>, Vec<_>) =
+        peers.iter().copied().partition(|peer: &&Peer| peer.postgres_min <= version);
+    for peer in too_new {
+        let why = format!("it needs PostgreSQL {}", peer.postgres_min / 10_000);
+        record(Line::LeftOut { peer: peer.name.to_owned(), why })?;
+    }
+    // All are built before anything is measured.
+    let prepared = tokio::task::spawn_blocking(move || drivers::prepare(&peers)).await;
     let mut ready = Vec::new();
-    for &peer in peers {
-        let program = if version < peer.postgres_min {
-            Err(format!("it needs PostgreSQL {}", peer.postgres_min / 10_000))
-        } else {
-            drivers::prepare(peer).await
-        };
+    for (peer, program) in prepared.map_err(|error| error.to_string())? {
         match program {
             Ok(program) => ready.push(Ready { peer, program, loaded: None }),
             Err(why) => record(Line::LeftOut { peer: peer.name.to_owned(), why })?,

@@ -99,10 +99,10 @@ async fn fresh(task: &Task, pool: PgPool) -> (Writer, ReadModel) {
     (writer, read_model)
 }
 
-/// A connection for each client, opened before the clock starts.
+/// Two connections at least: a replay reads by one and writes by another. All are opened before the clock starts.
 async fn pool(task: &Task) -> PgPool {
-    let clients = task.clients as u32;
-    let options = PgPoolOptions::new().max_connections(clients).min_connections(clients);
+    let connections = (task.clients as u32).max(2);
+    let options = PgPoolOptions::new().max_connections(connections).min_connections(connections);
     options.acquire_timeout(Duration::from_secs(120)).connect(&task.database).await.unwrap()
 }
 

@@ -53,7 +53,9 @@ async fn measure(task: &Task, has_handler: bool) -> Report {
     let pool = pool(task).await;
     match task.part {
         Part::Append => {
-            read_model::create(task).await;
+            if has_handler {
+                read_model::create(task).await;
+            }
             let writer = Writer(Arc::new(AggregateManager::new(store(pool, has_handler).await)));
             let report = append(task, vec![writer; task.clients]).await;
             let report = report.stored(number(&task.database, STORED).await as usize);
