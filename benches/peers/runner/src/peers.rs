@@ -235,7 +235,7 @@ pub(crate) const PEERS: &[Peer] = &[
     },
     Peer {
         name: "emmett-1-writer",
-        title: "Emmett, a log of 1 writer",
+        title: "Emmett (a log of 1 writer)",
         package: "@event-driven-io/emmett-postgresql",
         driver: Driver::Node,
         loaded_by: ("async", 1),
