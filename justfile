@@ -11,6 +11,8 @@ ci:
 # Checks the formatting.
 fmt:
     cargo fmt --all --check
+    cargo fmt --all --check --manifest-path benches/peers/Cargo.toml
+    cargo fmt --all --check --manifest-path benches/peers/drivers/Cargo.toml
 
 # Lints everything, with all features on.
 lint:
@@ -82,6 +84,10 @@ console-pictures:
 bench:
     cargo bench -p ees-tests --bench embedded
     cargo bench -p ees-tests --bench postgres
+
+# Measures ees beside other event stores and frameworks, and prints one table: names of peers, `--short` (benches/peers/README.md).
+bench-peers *arguments:
+    cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -p peers -- {{arguments}}
 
 # Measures rebuilds of read models in DynamoDB on the emulator: calls and write units carry over to AWS, seconds do not.
 bench-dynamodb *arguments:
