@@ -81,7 +81,8 @@ fn act_on_standby(world: &World) -> Option<String> {
     })
 }
 
-/// Resumes what is paused: whatever it was, it is mended.
+/// Resumes what is paused: whatever it was, it is mended. And what was rolled back to a version that nobody runs any more goes
+/// forward again.
 pub(crate) fn help(world: &World) {
     for worker in &world.workers {
         for status in worker.shown().statuses {
@@ -91,6 +92,13 @@ pub(crate) fn help(world: &World) {
                 world
                     .diary
                     .note(ask(world, what, move |at| async move { at.resume(&name, "it is mended").await }));
+            } else if status.state == State::Absent
+                && status.standby.is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+            {
+                let what = format!("roll back {name}");
+                world.diary.note(ask(world, what, move |at| async move {
+                    at.rollback(&name, false, "nobody runs that version any more").await
+                }));
             }
         }
     }
