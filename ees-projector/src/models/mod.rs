@@ -13,6 +13,7 @@ mod log;
 mod parked;
 mod projection;
 mod reactor;
+mod row;
 mod segments;
 mod side_by_side;
 mod timers;

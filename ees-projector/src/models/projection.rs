@@ -22,15 +22,14 @@
 //! - Partitions stop at the barrier.
 //! - A rebuild ends where it was to end.
 
-use std::hash::{Hash, Hasher};
-
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
 
 use super::log_id;
+use super::row::Row;
 use crate::partition::{Partition, Split};
-use crate::projection_state::{ChangesetRef, Pause, PausedBy, Position, ProjectionState, Skipped};
+use crate::projection_state::{ChangesetRef, Pause, PausedBy, ProjectionState, Skipped};
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
 
@@ -125,33 +124,6 @@ struct Projection {
     /// The numbers of partitions that an operator wants.
     counts: Vec<u32>,
     mistake: Option<Mistake>,
-}
-
-/// A row, compared by what the model moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Row(ProjectionState);
-
-impl Hash for Row {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let ProjectionState {
-            version,
-            position: Position { next, epoch },
-            rebuild_until,
-            pause,
-            split,
-            skips,
-            ..
-        } = &self.0;
-        (version, next.get(), epoch, rebuild_until.map(Checkpoint::get), pause.is_some()).hash(hasher);
-        let split = split.map(|split| (split.count, split.next_count, split.barrier.map(Checkpoint::get)));
-        (split, skips.len(), skips.first().map(|skipped| skipped.checkpoint.get())).hash(hasher);
-    }
-}
-
-impl Row {
-    fn next(&self) -> u64 {
-        self.0.position.next.get()
-    }
 }
 
 /// A row of the projection: that of the whole, or of the partition with this number.

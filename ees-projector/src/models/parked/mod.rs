@@ -26,9 +26,10 @@ use std::collections::BTreeSet;
 use stateright::{Model, Property};
 
 use crate::models::log::{LOG, STREAMS};
+use crate::models::row::Row;
 use crate::projection_state::ProjectionState;
 use mutation::Mutation;
-use state::{Fate, Place, Row, State, Work};
+use state::{Fate, Place, State, Work};
 
 /// The sizes of the model.
 #[derive(Clone, Debug)]

@@ -2,9 +2,10 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Asked, Fate, Place, Row, State};
+use super::state::{Asked, Fate, Place, State};
 use super::{Action, Mutation, Parked};
 use crate::models::log::{LOG, reference, stream, stream_number};
+use crate::models::row::Row;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};

@@ -1,30 +1,13 @@
 //! The rows of a read model, what is parked in it, and what each worker goes on with.
 
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{Hash, Hasher};
 
-use ees_store::{Checkpoint, StreamId};
+use ees_store::StreamId;
 
 use crate::models::log::{LOG, STREAMS, is_passed_in, segment_of, stream};
+use crate::models::row::Row;
 use crate::partition::Partition;
-use crate::projection_state::{Position, ProjectionState};
-
-/// A row, compared by what the model moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row(pub(super) ProjectionState);
-
-impl Hash for Row {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let ProjectionState { version, position: Position { next, epoch }, split, skips, segment, .. } =
-            &self.0;
-        (version, next.get(), epoch).hash(hasher);
-        split.map(|split| (split.count, split.next_count, split.barrier.map(Checkpoint::get))).hash(hasher);
-        for skipped in skips {
-            skipped.checkpoint.get().hash(hasher);
-        }
-        segment.as_ref().map(|segment| (segment.after.is_some(), segment.passed)).hash(hasher);
-    }
-}
+use crate::projection_state::ProjectionState;
 
 /// A row of the read model: that of the whole, or of the partition with this number of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

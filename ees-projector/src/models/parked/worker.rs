@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Place, Row, State, Work, names};
+use super::state::{Place, State, Work, names};
 use super::{Mutation, Parked};
 use crate::models::log::{batch, stream_number};
 use crate::models::log_id;
+use crate::models::row::Row;
 use crate::projection_state::ProjectionState;
 use crate::worker::apply::Becomes;
 

@@ -27,12 +27,13 @@ use ees_store::Timestamp;
 use stateright::{Model, Property};
 
 use crate::models::log::STREAMS;
+use crate::models::row::Row;
 use crate::partition::Split;
 use crate::projection_state::{Pause, PausedBy, ProjectionState};
 use crate::standby::SideBySide;
 use crate::worker::operations::transition::Transition;
 use mutation::Mutation;
-use state::{Place, Row, State, Stored, Work};
+use state::{Place, State, Stored, Work};
 
 /// The sizes of the model.
 #[derive(Clone, Debug)]

@@ -2,9 +2,10 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Asked, Place, Row, State, Stored, partition_of};
+use super::state::{Asked, Place, State, Stored, partition_of};
 use super::{Action, Mutation, Segments};
 use crate::models::log::{LOG, reference, stream};
+use crate::models::row::Row;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};

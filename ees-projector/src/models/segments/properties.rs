@@ -3,8 +3,9 @@
 use stateright::Property;
 
 use super::Segments;
-use super::state::{Row, State};
+use super::state::State;
 use crate::models::log::{is_passed_in, segment_of, stream};
+use crate::models::row::Row;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::check_swap;

@@ -1,49 +1,10 @@
 //! The rows of a read model that is rebuilt, its tables, and what each worker goes on with.
 
-use std::hash::{Hash, Hasher};
-
-use ees_store::Checkpoint;
-
 use crate::database::PartitionRow;
+use crate::models::row::Row;
 use crate::partition::Partition;
-use crate::projection_state::{Position, ProjectionState};
+use crate::projection_state::ProjectionState;
 use crate::read_model_id::ReadModelId;
-use crate::segment_progress::SegmentProgress;
-
-/// A row, compared by what the model moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row(pub(super) ProjectionState);
-
-impl Hash for Row {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let ProjectionState {
-            version,
-            position: Position { next, epoch },
-            rebuild_until,
-            pause,
-            split,
-            skips,
-            segment,
-            ..
-        } = &self.0;
-        (version, next.get(), epoch, rebuild_until.map(Checkpoint::get), pause.is_some()).hash(hasher);
-        split.map(|split| (split.count, split.next_count, split.barrier.map(Checkpoint::get))).hash(hasher);
-        for skipped in skips {
-            skipped.checkpoint.get().hash(hasher);
-        }
-        let progress = |SegmentProgress { segment, until, after, passed }: &SegmentProgress| {
-            let after = after.as_ref().map(|place| (place.stream_id().to_owned(), place.changeset_id()));
-            (segment.index, segment.count, until.get(), after, *passed)
-        };
-        segment.as_ref().map(progress).hash(hasher);
-    }
-}
-
-impl Row {
-    pub(super) fn next(&self) -> u64 {
-        self.0.position.next.get()
-    }
-}
 
 /// A row of the read model: that of the whole, or of the partition with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,11 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Place, Row, State, Stored, Work, partition_of, place_of};
+use super::state::{Place, State, Stored, Work, partition_of, place_of};
 use super::{Mutation, Segments};
 use crate::models::log::{batch, part_of_segment, stream_number};
 use crate::models::log_id;
+use crate::models::row::Row;
 use crate::partition::{Partition, Split};
 use crate::projection_state::ProjectionState;
 use crate::worker::batch::Batch;
