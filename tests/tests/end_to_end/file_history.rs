@@ -47,8 +47,8 @@ impl World {
         output
     }
 
-    /// Waits until the log grows, however busy the machine is, or the import has ended. Not for long: a new import finds
-    /// what is there before it adds anything.
+    /// Waits until the log grows, however busy the machine is, or the import has ended. Not for long: a new import first
+    /// finds the lines that are stored.
     fn wait_for_commits(&self, import: &mut Child) {
         let head = || self.server.get_json("/changesets?limit=1&include=position")["head"].clone();
         let (before, deadline) = (head(), Instant::now() + Duration::from_secs(10));

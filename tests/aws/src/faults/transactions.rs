@@ -1,5 +1,5 @@
-//! Transactions as AWS carries them out: they hold their items while they are under way, whoever meets one
-//! gets a conflict, and they commit item by item.
+//! Transactions as AWS carries them out: they hold their items while they are under way, a call that
+//! meets one gets a conflict, and they commit item by item.
 //!
 //! The emulator knows none of this: a transaction is one moment there. So one that takes its time is tried
 //! out there first, without an effect, and then its actions are carried out one after the other. Its items
@@ -120,7 +120,7 @@ impl Script {
 
 impl Faults {
     /// Commits transactions item by item, in any order: readers see some of the items before the others.
-    /// Whoever writes to one that is still to come, or reads it in a transaction, gets a conflict.
+    /// A call that writes to an item that is still to come, or reads it in a transaction, gets a conflict.
     #[must_use]
     pub fn item_by_item(self, odds: f64) -> Self {
         self.having(|it| it.item_by_item = odds)

@@ -36,7 +36,7 @@ fn a_copy_of_the_example_is_a_package_of_its_own() {
     let resolved: Value = serde_json::from_slice(&resolved.stdout).unwrap();
     let packages = resolved["packages"].as_array().unwrap();
     assert!(["files", "ees-projector"].iter().all(|name| packages.iter().any(|it| it["name"] == *name)));
-    // What is there already is not overwritten.
+    // A file that exists is not overwritten.
     assert!(!python.status().unwrap().success());
 }
 

@@ -76,7 +76,7 @@ fn a_backup_beside_the_write_ahead_log_from_before_is_not_mixed_with_it() {
         assert_eq!(post(&server, &format!("/streams/late-{number}"), &large).status, 200);
     }
     server.kill();
-    // Whoever restores it forgets the other files.
+    // The operator restores it and forgets the other files.
     fs::copy(&backup, data.join("log.db")).unwrap();
     let _ = fs::remove_dir_all(data.join("read-models"));
     let commits = fs::read(data.join("log.db-wal")).unwrap();

@@ -68,7 +68,7 @@ fn heads_and_bodies_that_do_not_arrive_and_answers_that_are_not_read_hold_nobody
         (0..CONNECTIONS).map(|_| sent(&server, b"GET /version HTTP/1.1\r\nHost: loc")).collect();
     others_are_served(&server, "heads");
     drop((deaf, heads));
-    // Whoever was slow and is still there is served, too, or was told that it took too long.
+    // A slow client that is still connected is served, too, or was told that it took too long.
     for mut connection in slow.into_iter().take(3) {
         let mut told = [0; 12];
         let sent = connection.write_all(&body[body.len() - 1..]);
