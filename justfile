@@ -23,7 +23,10 @@ lint:
 features:
     #!/usr/bin/env bash
     set -euo pipefail
-    lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
+    lint() {
+        cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings
+        printf '%5d s: %s, features: %s\n' "$SECONDS" "$1" "${2:-none}"
+    }
     # After lint: what it checked of other crates is shared.
     document() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done

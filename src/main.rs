@@ -38,6 +38,11 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use arguments::{Arguments, ReadError};
+
+/// With the allocator of musl, a server needs several times the processor time.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use exit::{Failure, Outcome};
 use output::Output;
 
