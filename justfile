@@ -18,9 +18,10 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-# Lints each feature alone, and without any. Documents some as the projects of users build them: each crate with the features
-# that they chose, where a link to something that is not there would be a warning of theirs.
-features:
+# Documents some as the projects of users build them: each crate with the features that they chose, where a link to something
+# that is not there would be a warning of theirs. CI takes the features that users meet first (`main`), a release takes `all`.
+# Lints each feature alone, and without any.
+features which="all":
     #!/usr/bin/env bash
     set -euo pipefail
     lint() {
@@ -29,6 +30,13 @@ features:
     }
     # After lint: what it checked of other crates is shared.
     document() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
+    if [ {{quote(which)}} = main ]; then
+        for feature in "" sqlite postgres client; do lint ees-store "$feature"; done
+        for feature in "" postgres; do lint ees-aggregate "$feature"; done
+        for feature in "" sqlite postgres http; do lint ees-projector "$feature"; done
+        for feature in "" tls; do lint ees "$feature"; done
+        exit
+    fi
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
     for feature in "" sqlite postgres dynamodb http,client,sns; do document ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
@@ -104,6 +112,9 @@ trace-cost:
 bench-short:
     cargo bench --locked --profile dev --workspace --bench dynamodb --bench embedded --bench postgres -- --short
 
+# Both in one build, so that what they share is compiled once, and with the same features.
+optimized := "cargo build --quiet --locked --profile optimized -p ees-test-instructions -p ees-test-simulation"
+
 # Compares what hot paths cost, in instructions, with the figures of the repository: also on a busy machine.
 instructions: (count-instructions "check")
 
@@ -113,7 +124,8 @@ instructions-accept: (count-instructions "accept")
 [private]
 count-instructions action:
     @command -v valgrind >/dev/null || { echo "error: valgrind is missing: install it" >&2; exit 1; }
-    cargo run --quiet --locked --profile optimized -p ees-test-instructions -- {{action}}
+    {{optimized}}
+    {{quote(env("CARGO_TARGET_DIR", "target") / "optimized/ees-test-instructions")}} {{action}}
 
 # A third of the kills on SQLite, on PostgreSQL and on the local AWS each, with what the tests have built.
 # Kills servers, workers and importers so often, and prints what docs/reliability.md says of it (CI takes a minute each).
@@ -155,7 +167,8 @@ check-models:
 
 # Simulates a store, workers, clients and operators with the faults of this many seeds, from a first one on (CI: 200 from 0).
 simulate seeds="10000" from="0":
-    cargo run --quiet --locked --profile optimized -p ees-test-simulation -- seeds {{seeds}} --from {{from}}
+    {{optimized}}
+    {{quote(env("CARGO_TARGET_DIR", "target") / "optimized/simulate")}} seeds {{seeds}} --from {{from}}
 
 # Simulates one seed again, and prints what happens in it.
 simulate-seed seed:
@@ -297,8 +310,8 @@ cdk: tools-aws
     npm ci --silent
     npm test --silent
 
-# Checks the Terraform module, as far as that goes here: its form and the template that it makes; all of it where Terraform's
-# registry can be reached.
+# As far as that goes here: its form and the template that it makes; all of it where Terraform's registry can be reached.
+# Checks the Terraform module.
 terraform: tools-aws
     #!/usr/bin/env bash
     set -euo pipefail
@@ -378,6 +391,7 @@ release version:
     cargo update --quiet --workspace --offline
     git commit --quiet --all --message "Release $version"
 
+    just features
     # All features: a file that a package lacks may be of one of them.
     cargo publish --dry-run --locked --all-features "${packages[@]}" ||
         fail "the packages don't build; the commit stays: git reset --hard HEAD~1"

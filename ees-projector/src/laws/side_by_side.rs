@@ -60,10 +60,7 @@ pub async fn a_read_model_is_swapped_and_back_or_that_is_refused<S: Subject>() {
 /// What is skipped in the live read model while a standby follows is left out by the standby, and known after the
 /// swap.
 pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
         log.append("a", &note("x")).await;
         let bench = start(&log, &subject, &journal, split(partitions));
@@ -89,10 +86,7 @@ pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
 
 /// What is parked in both read models and skipped in the live one is parked in neither: the standby does not retry it.
 pub async fn a_skip_of_what_is_parked_reaches_the_standby<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
         log.append("a", &note("x")).await;
         let later = Parking { retry_after_min: LONG, retry_after_max: LONG, ..Parking::default() };
@@ -119,10 +113,7 @@ pub async fn a_skip_of_what_is_parked_reaches_the_standby<S: Subject>() {
 /// Readers find the old read model or the new one, each complete, without an error, through a new version and back.
 /// The old one has followed in the meantime.
 pub async fn readers_find_whole_read_models_through_a_new_version_and_back<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject) = (with_notes(40).await, fresh::<S>().await);
         let old = start(&log, &subject, &Journal::new(), split(partitions));
         old.caught_up().await;
@@ -161,10 +152,7 @@ pub async fn readers_find_whole_read_models_through_a_new_version_and_back<S: Su
 /// A new version that writes other rows is not swapped after a comparison, and the status names one of them. An
 /// operator swaps it nevertheless.
 pub async fn a_version_that_differs_is_swapped_by_an_operator_only<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject) = (with_notes(20).await, fresh::<S>().await);
         let old = start(&log, &subject, &Journal::new(), split(partitions));
         old.caught_up().await;
@@ -184,10 +172,7 @@ pub async fn a_version_that_differs_is_swapped_by_an_operator_only<S: Subject>()
 
 /// A program can't tell whether the rows of another version are right, and does not call them wrong.
 pub async fn a_read_model_of_another_version_is_not_verified<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject) = (with_notes(20).await, fresh::<S>().await);
         let old = start(&log, &subject, &Journal::new(), split(partitions));
         old.caught_up().await;
@@ -207,10 +192,7 @@ pub async fn a_read_model_of_another_version_is_not_verified<S: Subject>() {
 /// A verification finds rows that were changed, that are missing, and that nobody wrote, by their keys. It changes
 /// nothing, and leaves nothing.
 pub async fn rows_that_differ_from_the_log_are_found<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject) = (with_notes(20).await, fresh::<S>().await);
         let bench = start(&log, &subject, &Journal::new(), split(partitions));
         bench.caught_up().await;
@@ -422,10 +404,7 @@ pub async fn a_standby_is_completed_and_swapped_after_a_restart<S: Subject>() {
 /// A standby is paused, resumed and waited for by its own name. What concerns both read models has the projection's
 /// name.
 pub async fn a_standby_is_operated_by_its_own_name<S: Subject>() {
-    if !S::CAPABILITIES.side_by_side {
-        return;
-    }
-    for partitions in partitions::<S>() {
+    for partitions in supported::<S>() {
         let (log, subject) = (with_notes(20).await, fresh::<S>().await);
         let bench = start(&log, &subject, &Journal::new(), split(partitions));
         bench.caught_up().await;
@@ -492,6 +471,11 @@ async fn with_notes(count: usize) -> Arc<ChangingLog> {
 /// The numbers of partitions to try it with.
 fn partitions<S: Subject>() -> &'static [u32] {
     if S::CAPABILITIES.partitions { &[1, 3] } else { &[1] }
+}
+
+/// The same where a read model can be built side by side, and none elsewhere.
+fn supported<S: Subject>() -> &'static [u32] {
+    if S::CAPABILITIES.side_by_side { partitions::<S>() } else { &[] }
 }
 
 fn split(partitions: &u32) -> Settings {

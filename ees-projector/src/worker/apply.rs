@@ -92,7 +92,7 @@ impl<D: Database> Runner<D> {
         self.count(&tally, &passed_over);
         self.ahead = ahead.filter(|ahead| !ahead.is_idle());
         if caught_up && self.core.processor.kind() == Kind::Projection {
-            self.pause = self.gathering.after_step(read, Instant::now());
+            self.gathering.count(read, Instant::now());
         } else {
             self.gathering.reset();
         }

@@ -15,11 +15,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Gathering {
     window: Option<(Instant, usize)>,
     is_quick: bool,
+    pause: Duration,
 }
 
 impl Gathering {
-    /// Counts the changesets of a step that ended at the end of the log. Returns how long to wait before the next one.
-    pub(super) fn after_step(&mut self, changesets: usize, now: Instant) -> Duration {
+    /// Counts the changesets of a step that ended at the end of the log.
+    pub(super) fn count(&mut self, changesets: usize, now: Instant) {
         let (begun, before) = self.window.unwrap_or((now, 0));
         let (age, arrived) = (now.saturating_duration_since(begun), before + changesets);
         self.window = if age < WINDOW {
@@ -28,7 +29,12 @@ impl Gathering {
             self.is_quick = arrived as f64 / age.as_secs_f64() >= QUICKLY;
             Some((now, 0))
         };
-        if self.is_quick { PAUSE } else { Duration::ZERO }
+        self.pause = if self.is_quick { PAUSE } else { Duration::ZERO };
+    }
+
+    /// Returns how long to wait before the step after the one that was counted; zero when that was asked already.
+    pub(super) fn take_pause(&mut self) -> Duration {
+        std::mem::take(&mut self.pause)
     }
 
     /// Forgets what has arrived: the last step did not end at the end of the log.
@@ -44,8 +50,8 @@ mod tests {
     /// The last pause, when so many changesets arrive in each of several steps, at this distance.
     fn pause_after(steps: u32, changesets: usize, distance: Duration) -> Duration {
         let (mut gathering, begun) = (Gathering::default(), Instant::now());
-        let pauses = (0..steps).map(|step| gathering.after_step(changesets, begun + distance * step));
-        pauses.last().unwrap_or_default()
+        (0..steps).for_each(|step| gathering.count(changesets, begun + distance * step));
+        gathering.take_pause()
     }
 
     #[test]
@@ -61,8 +67,10 @@ mod tests {
     #[test]
     fn it_ends_when_they_become_fewer() {
         let (mut gathering, begun) = (Gathering::default(), Instant::now());
-        let mut at =
-            |millis: u64, changesets| gathering.after_step(changesets, begun + Duration::from_millis(millis));
+        let mut at = |millis: u64, changesets| {
+            gathering.count(changesets, begun + Duration::from_millis(millis));
+            gathering.take_pause()
+        };
         assert_eq!([at(0, 0), at(50, 1_000), at(60, 1_000)], [Duration::ZERO, PAUSE, PAUSE]);
         assert_eq!([at(2_000, 1), at(2_010, 1)], [Duration::ZERO; 2]);
     }

@@ -49,8 +49,6 @@ pub(crate) struct Runner<D: Database> {
     pub(super) partitions: PartitionWorkers,
     pub(super) pace: Pace,
     pub(super) gathering: Gathering,
-    /// How long to let changesets gather before the next step.
-    pub(super) pause: Duration,
     /// The transactions that were open when the standby was complete. `None` until then.
     pub(super) older_readers: Option<HashSet<String>>,
     /// When old records are deleted next. `None`: as soon as possible.
@@ -84,7 +82,6 @@ impl<D: Database> Runner<D> {
             partitions: PartitionWorkers::default(),
             pace: Pace::default(),
             gathering: Gathering::default(),
-            pause: Duration::ZERO,
             older_readers: None,
             sweep_due: None,
         }
@@ -143,8 +140,10 @@ impl<D: Database> Runner<D> {
                     self.retry_due_streams().await;
                     self.sweep_if_due().await;
                     match self.fire_due_timers().await {
-                        Ok(_) if self.pause.is_zero() => continue,
-                        Ok(_) => std::mem::take(&mut self.pause),
+                        Ok(_) => match self.gathering.take_pause() {
+                            Duration::ZERO => continue,
+                            pause => pause,
+                        },
                         Err(error) => self.fail(error).await,
                     }
                 }

@@ -252,16 +252,17 @@ impl Admission {
         }
         let mut share = locked(&place.answer).take();
         place.rooms.answers.take_up_to(large, &mut share)?;
-        let mut share = share.map_or_else(|| place.rooms.answers.take(0), Ok)?;
         let (mut parts, body) = response.into_parts();
         let mut bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
         if let Some(coding) = coding {
             bytes = place.rooms.compressor.compress(coding, &mut parts.headers, bytes).await;
         }
-        // What is not sent leaves its room to others.
-        drop(share.split(share.num_permits().saturating_sub(units(bytes.len()))));
-        let body = if share.num_permits() == 0 { bytes } else { until_written(bytes, share) };
-        Ok(Response::from_parts(parts, Body::from(body)))
+        if let Some(mut share) = share {
+            // What is not sent leaves its room to others.
+            drop(share.split(share.num_permits().saturating_sub(units(bytes.len()))));
+            bytes = until_written(bytes, share);
+        }
+        Ok(Response::from_parts(parts, Body::from(bytes)))
     }
 
     /// Waits until the time for the answer is over.

@@ -1,11 +1,12 @@
 //! Many rows at once, by COPY: for long pages less than half of the driver's work on rows.
 //!
-//! A COPY has to be read to its end: the driver does not clean up behind one that was left.
+//! A COPY has to be read to its end, or its connection closed: the driver does not clean up behind one that was left.
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnection;
 
+use super::reader::Stored;
 use super::sql::unsigned;
 use crate::quarantine::StoredBody;
 use crate::{
@@ -19,7 +20,7 @@ const HEADER_BYTES: usize = 19;
 pub(super) async fn changesets<'c>(
     connection: &'c mut PgConnection,
     query: &str,
-) -> sqlx::Result<BoxStream<'c, sqlx::Result<LogEntry>>> {
+) -> sqlx::Result<BoxStream<'c, sqlx::Result<Stored>>> {
     let tuples = connection.copy_out_raw(&format!("COPY ({query}) TO STDOUT (FORMAT binary)")).await?;
     let mut header = HEADER_BYTES;
     let changesets = tuples.try_filter_map(move |bytes| {
@@ -35,7 +36,7 @@ struct Tuple<'a>(&'a [u8]);
 
 impl<'a> Tuple<'a> {
     /// `None` at the end of all.
-    fn changeset(mut self) -> sqlx::Result<Option<LogEntry>> {
+    fn changeset(mut self) -> sqlx::Result<Option<Stored>> {
         if i16::from_be_bytes(self.array()?) < 0 {
             return Ok(None);
         }
@@ -49,6 +50,7 @@ impl<'a> Tuple<'a> {
         let (events, metadata) = (self.text()?.as_bytes(), self.text()?.as_bytes());
         let checksum = self.field()?.map(number).transpose()?;
         let trace = self.field()?.map(text).transpose()?.and_then(TraceContext::from_stored);
+        let bytes = events.len() + metadata.len();
         let body = StoredBody { events, metadata, count: event_count };
         let (events, metadata) = body.read_checked(stream_id.as_str(), checksum);
         let changeset = Changeset {
@@ -61,7 +63,7 @@ impl<'a> Tuple<'a> {
             stream_type,
             trace,
         };
-        Ok(Some(LogEntry { checkpoint, changeset }))
+        Ok(Some(Stored { entry: LogEntry { checkpoint, changeset }, bytes }))
     }
 
     fn array<const N: usize>(&mut self) -> sqlx::Result<[u8; N]> {

@@ -1,13 +1,12 @@
 //! Reads, on a pool of connections: each sees what was committed when it began.
 
-use std::fmt::Display;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row};
 
 use super::copy;
 use super::error::failed;
@@ -24,6 +23,8 @@ use crate::{
 const SCAN_ROWS_MAX: u64 = 10_000;
 /// From this many rows on, they are read by COPY, which can't be prepared.
 const LONG_ROWS: u64 = 200;
+/// To read what a COPY still sends takes about as long as a new connection when it is this much.
+const LEFT_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// Rows in one query of a filtered read.
 const CHUNK_ROWS: u64 = 1_000;
 /// Bytes a filtered read looks at before it answers.
@@ -37,14 +38,31 @@ const NUMBER_MAX: i64 = i64::MAX - 10_000;
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 256;
 
-fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
-    let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
-    let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
-    let body = StoredBody { events: text(7)?.as_bytes(), metadata: text(8)?.as_bytes(), count: number(3)? };
-    let (events, metadata) = body.read_checked(text(5)?, row.try_get(9)?);
-    Ok(LogEntry {
-        checkpoint: Checkpoint::new(number(0)?),
-        changeset: Changeset {
+/// The columns of a changeset, in the order in which [`Stored::of`] and `copy` take them.
+macro_rules! columns {
+    () => {
+        "checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, \
+         checksum, trace_context"
+    };
+}
+
+/// A changeset of a row.
+pub(super) struct Stored {
+    pub(super) entry: LogEntry,
+    /// The bytes of its texts in the row. Those of the changeset may be fewer: white space that somebody else has stored is
+    /// left out.
+    pub(super) bytes: usize,
+}
+
+impl Stored {
+    fn of(row: &PgRow) -> sqlx::Result<Self> {
+        let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
+        let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
+        let (events, metadata) = (text(7)?.as_bytes(), text(8)?.as_bytes());
+        let bytes = events.len() + metadata.len();
+        let body = StoredBody { events, metadata, count: number(3)? };
+        let (events, metadata) = body.read_checked(text(5)?, row.try_get(9)?);
+        let changeset = Changeset {
             changeset_id: ChangesetId::new(number(1)?),
             first_event_id: EventId::new(number(2)?),
             timestamp: Timestamp::from_micros(row.try_get(4)?),
@@ -53,24 +71,34 @@ fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
             metadata,
             stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
             trace: row.try_get::<Option<&str>, _>(10)?.and_then(TraceContext::from_stored),
-        },
-    })
+        };
+        Ok(Self { entry: LogEntry { checkpoint: Checkpoint::new(number(0)?), changeset }, bytes })
+    }
+
+    /// What it takes of a page, as the server counts it.
+    fn page_bytes(&self) -> usize {
+        self.bytes + OVERHEAD_BYTES
+    }
 }
 
 /// A page of the log.
 pub(super) async fn log(readers: &Readers, head: &Head, query: &LogQuery) -> Result<LogPage> {
     let question = (query, head);
-    let page = readers.ask(&question, |(query, head), connection| {
-        Box::pin(async move {
-            if query.filter.is_all() {
-                plain(connection, query, head).await
-            } else {
-                filtered(connection, query, head).await
-            }
-        })
-    });
-    let (changesets, next) = page.await?;
-    Ok(head.page(query.from, changesets, next))
+    let page = readers.ask_in_part(
+        &question,
+        |(query, head), connection| {
+            Box::pin(async move {
+                if query.filter.is_all() {
+                    plain(connection, query, head).await
+                } else {
+                    filtered(connection, query, head).await
+                }
+            })
+        },
+        |(found, _)| !found.is_left,
+    );
+    let (found, next) = page.await?;
+    Ok(head.page(query.from, found.changesets, next))
 }
 
 /// Without a filter. An empty page has reached the end, so the end is looked up before a page is empty.
@@ -78,22 +106,22 @@ async fn plain(
     connection: &mut PgConnection,
     query: &LogQuery,
     head: &Head,
-) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
+) -> sqlx::Result<(Found, Checkpoint)> {
     let known = head.known().checkpoint;
     if query.from < known {
-        let (changesets, next) = next_rows(connection, query, known).await?;
-        if !changesets.is_empty() {
-            return Ok((changesets, next));
+        let (found, next) = next_rows(connection, query, known).await?;
+        if !found.changesets.is_empty() {
+            return Ok((found, next));
         }
     }
     let end = head.look(connection).await?.checkpoint;
     if end <= query.from {
-        return Ok((Vec::new(), query.from));
+        return Ok((Found::default(), query.from));
     }
-    let (changesets, next) = next_rows(connection, query, end).await?;
+    let (found, next) = next_rows(connection, query, end).await?;
     // What is missing up to the end was deleted: nothing else takes its place.
-    let next = if changesets.is_empty() { end } else { next };
-    Ok((changesets, next))
+    let next = if found.changesets.is_empty() { end } else { next };
+    Ok((found, next))
 }
 
 /// The rows that come next, however far away they are.
@@ -101,13 +129,26 @@ async fn next_rows(
     connection: &mut PgConnection,
     query: &LogQuery,
     end: Checkpoint,
-) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
-    let rows_max = query.limit.max(1) as u64;
-    let long = end.get().saturating_sub(query.from.get()).min(rows_max) >= LONG_ROWS;
-    let mut found = Found::default();
-    let cut = found.add(connection, query.from..Checkpoint::MAX, rows_max, query, long).await?;
-    let next = found.changesets.last().map_or(query.from, |last| last.checkpoint.next());
-    Ok((found.changesets, cut.unwrap_or(next)))
+) -> sqlx::Result<(Found, Checkpoint)> {
+    let limit = query.limit.max(1);
+    let (mut found, mut next) = (Found::default(), query.from);
+    loop {
+        let before = found.changesets.len();
+        let places = end.get().saturating_sub(next.get());
+        let rows_max = match (limit - before) as u64 {
+            wanted if wanted.min(places) < LONG_ROWS => wanted,
+            wanted => wanted.min(found.rows_likely_to_fill(query.max_bytes)),
+        };
+        let long = places.min(rows_max) >= LONG_ROWS;
+        if let Some(cut) = found.add(connection, next..Checkpoint::MAX, rows_max, query, long).await? {
+            return Ok((found, cut));
+        }
+        next = found.changesets.last().map_or(next, |last| last.checkpoint.next());
+        let added = (found.changesets.len() - before) as u64;
+        if added < rows_max || found.changesets.len() >= limit {
+            return Ok((found, next));
+        }
+    }
 }
 
 /// Looks at a bounded number of rows up to the end of the log as it was before.
@@ -115,7 +156,7 @@ async fn filtered(
     connection: &mut PgConnection,
     query: &LogQuery,
     head: &Head,
-) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
+) -> sqlx::Result<(Found, Checkpoint)> {
     let end = head.look(connection).await?.checkpoint;
     let types_any = query.filter.stream_types.is_empty();
     let mut found = Found::default();
@@ -126,13 +167,18 @@ async fn filtered(
         && found.seen_bytes < SCAN_BYTES_MAX
         && (next == query.from || started.elapsed() < SCAN_TIME_MAX)
     {
-        let to = next.plus(CHUNK_ROWS).min(scan_end);
-        if let Some(cut) = found.add(connection, next..to, CHUNK_ROWS, query, types_any).await? {
-            return Ok((found.changesets, cut));
+        let rows_max = match types_any {
+            true => found.rows_likely_to_fill(SCAN_BYTES_MAX).min(CHUNK_ROWS),
+            false => CHUNK_ROWS,
+        };
+        let to = next.plus(rows_max).min(scan_end);
+        let long = types_any && rows_max >= LONG_ROWS;
+        if let Some(cut) = found.add(connection, next..to, rows_max, query, long).await? {
+            return Ok((found, cut));
         }
         next = to;
     }
-    Ok((found.changesets, next))
+    Ok((found, next))
 }
 
 /// What a read found so far.
@@ -140,10 +186,23 @@ async fn filtered(
 struct Found {
     changesets: Vec<LogEntry>,
     bytes: usize,
+    /// The rows, also those that the filter does not let pass.
+    seen: usize,
     seen_bytes: usize,
+    /// Whether the server was left while it was sending.
+    is_left: bool,
 }
 
 impl Found {
+    /// Returns how many more rows fill what is left of so many bytes, and an eighth more, if they are like those before: it
+    /// is better to read a few in vain than to ask once more. At first that is not known, and few are asked for.
+    fn rows_likely_to_fill(&self, bytes: usize) -> u64 {
+        let few = LONG_ROWS - 1;
+        let Some(average) = self.seen_bytes.checked_div(self.seen) else { return few };
+        let rows = (bytes.saturating_sub(self.seen_bytes) / average.max(1)) as u64;
+        rows.saturating_add(rows / 8).max(few)
+    }
+
     /// Adds what passes of a part of the log; where to go on when the page is full before its end.
     async fn add(
         &mut self,
@@ -154,34 +213,44 @@ impl Found {
         long: bool,
     ) -> sqlx::Result<Option<Checkpoint>> {
         let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
+        let bytes_max = bytes_max.saturating_sub(self.seen_bytes);
         let mut rows = part(connection, places, rows_max, &query.filter, bytes_max, long).await?;
         let filter = query.filter.matcher();
         let mut cut = None;
-        let mut read = 0;
-        while let Some(indexed) = rows.try_next().await? {
-            let checkpoint = indexed.checkpoint;
-            read += indexed.size_bytes() + OVERHEAD_BYTES;
-            if cut.is_none() && filter.accepts(&indexed) {
-                let bytes = self.bytes + indexed.size_bytes() + OVERHEAD_BYTES;
+        let (mut read, mut read_bytes) = (0, 0);
+        while let Some(row) = rows.try_next().await? {
+            let (checkpoint, page_bytes) = (row.entry.checkpoint, row.page_bytes());
+            (read, read_bytes) = (read + 1, read_bytes + page_bytes);
+            if cut.is_none() && filter.accepts(&row.entry) {
+                let bytes = self.bytes + page_bytes;
                 let full = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
                 if full && !self.changesets.is_empty() {
                     cut = Some(checkpoint);
                 } else {
                     self.bytes = bytes;
-                    self.changesets.push(indexed);
+                    self.changesets.push(row.entry);
                 }
             }
-            if cut.is_none() && read > bytes_max {
+            if cut.is_none() && read_bytes > bytes_max {
                 cut = Some(checkpoint.next());
             }
+            if long && cut.is_some() {
+                // More than expected, if the rows are larger than those before.
+                let to_come = (rows_max as usize).saturating_sub(read).saturating_mul(read_bytes / read);
+                if to_come > LEFT_BYTES_MIN {
+                    self.is_left = true;
+                    break;
+                }
+            }
         }
-        self.seen_bytes += read;
+        self.seen += read;
+        self.seen_bytes += read_bytes;
         Ok(cut)
     }
 }
 
-/// A part of the log. The running sum keeps the server from sending more than what a page can hold, and the
-/// row that shows there is more.
+/// A part of the log. A long one is bounded by the number of rows, of which the caller knows about how large they are: the
+/// running sum that bounds a short one would cost the server half as much again.
 async fn part<'c>(
     connection: &'c mut PgConnection,
     places: Range<Checkpoint>,
@@ -189,42 +258,43 @@ async fn part<'c>(
     filter: &'c Filter,
     bytes_max: usize,
     long: bool,
-) -> sqlx::Result<BoxStream<'c, sqlx::Result<LogEntry>>> {
+) -> sqlx::Result<BoxStream<'c, sqlx::Result<Stored>>> {
     let (from, to, rows_max) = (signed(places.start.get()), signed(places.end.get()), signed(rows_max));
-    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
     if long {
-        return copy::changesets(connection, &part_of_log(from, to, "true", rows_max, bytes_max)).await;
+        let sql = format!(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM ees_store.changesets WHERE checkpoint >= {} AND checkpoint < {} ORDER BY checkpoint LIMIT {}"
+            ),
+            from, to, rows_max
+        );
+        return copy::changesets(connection, &sql).await;
     }
     let types = &filter.stream_types;
     let types: Option<Vec<&str>> =
         (!types.is_empty()).then(|| types.iter().map(StreamType::as_str).collect());
-    let sql = part_of_log("$1", "$2", "$3::text[] IS NULL OR stream_type = ANY ($3)", "$4", "$5");
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).bind(types).bind(rows_max).bind(bytes_max);
-    Ok(rows.fetch(connection).and_then(|row| std::future::ready(changeset(&row))).boxed())
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    let rows = sqlx::query(SHORT_PART).bind(from).bind(to).bind(types).bind(rows_max).bind(bytes_max);
+    Ok(rows.fetch(connection).and_then(|row| std::future::ready(Stored::of(&row))).boxed())
 }
 
-/// What is not a number is a place for one.
-fn part_of_log(
-    from: impl Display,
-    to: impl Display,
-    types: &str,
-    rows_max: impl Display,
-    bytes_max: impl Display,
-) -> String {
-    format!(
-        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
-           trace_context
-         FROM (
-             SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
-                 OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
-             FROM (
-                 SELECT * FROM ees_store.changesets
-                 WHERE checkpoint >= {from} AND checkpoint < {to} AND ({types}) ORDER BY checkpoint LIMIT {rows_max}
-             ) part
-         ) page
-         WHERE before IS NULL OR before <= {bytes_max} ORDER BY checkpoint"
-    )
-}
+/// A short part of the log. The running sum keeps the server from sending more than what a page can hold, and the row that
+/// shows there is more.
+const SHORT_PART: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (
+        SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
+            OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
+        FROM (
+            SELECT * FROM ees_store.changesets
+            WHERE checkpoint >= $1 AND checkpoint < $2 AND ($3::text[] IS NULL OR stream_type = ANY ($3))
+            ORDER BY checkpoint LIMIT $4
+        ) part
+    ) page
+    WHERE before IS NULL OR before <= $5 ORDER BY checkpoint"
+);
 
 /// A page of a stream.
 pub(super) async fn stream(readers: &Readers, query: StreamQuery) -> Result<StreamPage> {
@@ -254,8 +324,9 @@ async fn part_of_stream(readers: &Readers, query: &StreamQuery) -> Result<Stream
     let mut page = StreamPage::default();
     let mut bytes = 0;
     for row in &rows {
-        let LogEntry { changeset, .. } = changeset(row).map_err(failed)?;
-        bytes += changeset.size_bytes() + OVERHEAD_BYTES;
+        let row = Stored::of(row).map_err(failed)?;
+        bytes += row.page_bytes();
+        let changeset = row.entry.changeset;
         let full = page.changesets.len() >= rows_max || bytes > query.max_bytes;
         if full && !page.changesets.is_empty() {
             page.next = Some(changeset.changeset_id);
@@ -282,33 +353,35 @@ async fn rows_of_stream(connection: &mut PgConnection, query: &StreamQuery) -> s
 }
 
 /// One more than the page may hold, so that its end is known for one.
-const CHANGESETS_OF_STREAM: &str = "
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
-           trace_context
-    FROM (
+const CHANGESETS_OF_STREAM: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (
         SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
         FROM ees_store.changesets
         WHERE stream_id = $1 AND changeset_id >= greatest($2, 1) AND changeset_id <= greatest($2, 1) + $4
             AND ($3::bigint IS NULL OR changeset_id <= $3)
     ) page
-    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
+    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id"
+);
 
-const EVENTS_OF_STREAM: &str = "
-    WITH range AS MATERIALIZED (
+const EVENTS_OF_STREAM: &str = concat!(
+    "WITH range AS MATERIALIZED (
         SELECT greatest(ees_store.changeset_holding($1, $2), 1) AS first,
                CASE WHEN $3::bigint IS NOT NULL THEN ees_store.changeset_holding($1, $3) END AS last
     )
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
-           trace_context
-    FROM (
+    SELECT ",
+    columns!(),
+    " FROM (
         SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
         FROM range, ees_store.changesets c
         WHERE stream_id = $1 AND changeset_id >= range.first AND changeset_id <= range.first + $4
             AND (range.last IS NULL OR changeset_id <= range.last)
     ) page
-    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
+    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id"
+);
 
 /// Where a stream ends; nothing else of it is read.
 pub(super) async fn tail(readers: &Readers, stream_id: &StreamId) -> Result<Tail> {

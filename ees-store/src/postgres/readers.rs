@@ -58,6 +58,16 @@ impl Readers {
 
     /// Asks something that may be asked again; after a lost connection it is, on another one.
     pub(super) async fn ask<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> Result<T> {
+        self.ask_in_part(question, how, |_| true).await
+    }
+
+    /// The same, where `how` may leave in the middle of an answer: `is_whole` says whether it did not.
+    pub(super) async fn ask_in_part<Q: Sync, T>(
+        &self,
+        question: &Q,
+        how: How<Q, T>,
+        is_whole: fn(&T) -> bool,
+    ) -> Result<T> {
         let turn = tokio::time::timeout(self.patience, self.turns.acquire());
         let _turn = turn.await.map_err(|_| Error::Overloaded)?;
         let begun = Instant::now();
@@ -66,7 +76,7 @@ impl Readers {
             .with_max_delay(Duration::from_millis(500))
             .without_max_times()
             .with_jitter();
-        (|| self.ask_once(question, how))
+        (|| self.ask_once(question, how, is_whole))
             .retry(again)
             .when(|error| Fate::of(error) != Fate::Never && begun.elapsed() < self.patience)
             .await
@@ -74,8 +84,13 @@ impl Readers {
     }
 
     /// A connection is put back only when it has answered in full: one that failed, or that was left in the
-    /// middle of an answer (the caller has gone), is closed.
-    async fn ask_once<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> sqlx::Result<T> {
+    /// middle of an answer (the caller has gone, or has enough), is closed.
+    async fn ask_once<Q: Sync, T>(
+        &self,
+        question: &Q,
+        how: How<Q, T>,
+        is_whole: fn(&T) -> bool,
+    ) -> sqlx::Result<T> {
         let asking = async {
             let idle = self.idle().pop();
             let mut connection = match idle {
@@ -85,7 +100,9 @@ impl Readers {
             let answer = if self.server.pooled {
                 let mut tx = begin(&mut connection, true).await?;
                 let answer = how(question, &mut tx).await?;
-                tx.commit().await?;
+                if is_whole(&answer) {
+                    tx.commit().await?;
+                }
                 answer
             } else {
                 how(question, &mut connection).await?
@@ -94,7 +111,9 @@ impl Readers {
         };
         match tokio::time::timeout(ANSWER_MAX, asking).await.map_err(late) {
             Ok(Ok((connection, answer))) => {
-                self.idle().push((connection, Instant::now()));
+                if is_whole(&answer) {
+                    self.idle().push((connection, Instant::now()));
+                }
                 Ok(answer)
             }
             Err(error) | Ok(Err(error)) => {

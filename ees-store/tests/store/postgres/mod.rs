@@ -6,6 +6,7 @@ mod keys;
 mod lost;
 mod older;
 mod opening;
+mod pages;
 mod proxy;
 mod restarts;
 #[cfg(feature = "tls")]
