@@ -14,6 +14,12 @@ fmt:
     cargo fmt --all --check --manifest-path benches/peers/Cargo.toml
     cargo fmt --all --check --manifest-path benches/peers/drivers/Cargo.toml
 
+# Checks the lock files of the packages outside of the workspace, which CI does not build.
+locks:
+    for folder in fuzz benches/peers benches/peers/drivers; do \
+        cargo update --quiet --workspace --locked --manifest-path $folder/Cargo.toml || exit 1; \
+    done
+
 # Lints everything, with all features on.
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use memchr::memchr2;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -301,14 +302,15 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_string(&mut self) {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            self.at += 1;
-            match byte {
-                b'"' => return,
-                b'\\' => self.at += 1,
-                _ => {}
+        while let Some(found) = self.bytes.get(self.at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+            self.at += found + 1;
+            if self.bytes[self.at - 1] == b'"' {
+                return;
             }
+            // What is escaped.
+            self.at += 1;
         }
+        self.at = self.bytes.len();
     }
 }
 

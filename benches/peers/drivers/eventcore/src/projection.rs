@@ -11,6 +11,7 @@ use eventcore_postgres::projections::{
 use peers_workload::Task;
 use peers_workload::account::UPSERT;
 use sqlx::PgPool;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Moved, pool};
@@ -55,14 +56,15 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Runs to the end of the log, or for ever with this pause between two looks.
-    pub(crate) fn start(task: &Task, interval: Option<Duration>) -> Self {
+    /// Runs to the end of the log, or for ever with this pause between two looks. It is connected by then.
+    pub(crate) async fn start(task: &Task, interval: Option<Duration>) -> Self {
         let (task, stop) = (task.clone(), CancellationToken::new());
-        let stopped = stop.clone();
+        let (stopped, (ready, prepared)) = (stop.clone(), oneshot::channel());
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(stopped.run_until_cancelled(project(&task, interval)));
+            runtime.block_on(stopped.run_until_cancelled(project(&task, interval, ready)));
         });
+        prepared.await.expect("the projection can be prepared");
         Self { thread, stop }
     }
 
@@ -72,7 +74,7 @@ impl Runner {
     }
 }
 
-async fn project(task: &Task, interval: Option<Duration>) {
+async fn project(task: &Task, interval: Option<Duration>, ready: oneshot::Sender<()>) {
     let events = vec![EventTypeName::try_new("moved").unwrap()];
     let selection = ProjectionSelectionId::try_new("moved-v1").unwrap();
     let selection = ProjectionSelection::try_new(selection, ProjectionStreamFilter::All, events).unwrap();
@@ -85,5 +87,6 @@ async fn project(task: &Task, interval: Option<Duration>) {
     let store = PostgresProjectionStore::from_pool(pool);
     store.migrate().await.unwrap();
     let accounts = Accounts(ProjectorName::try_new("accounts").unwrap());
+    ready.send(()).expect("it is waited for");
     run_transactional_projection(accounts, &source, &store, config).await.unwrap();
 }

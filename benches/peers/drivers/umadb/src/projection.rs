@@ -7,7 +7,7 @@ use peers_workload::account::{self, UPSERT};
 use peers_workload::postgres::connect;
 use tokio_postgres::{Client, Statement};
 use umadb_client::AsyncUmaDbClient;
-use umadb_dcb::{DcbSequencedEvent, DcbSubscriptionAsync};
+use umadb_dcb::{DcbError, DcbSequencedEvent, DcbSubscriptionAsync};
 
 use crate::parse;
 
@@ -42,8 +42,13 @@ impl Projection {
         let mut applied = 0;
         while applied < events {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(batch) = subscription.next_batch_timeout(left).await else { return };
-            for together in batch.chunks(if self.per_event { 1 } else { batch.len().max(1) }) {
+            let batch = match subscription.next_batch_timeout(left).await {
+                Ok(batch) => batch,
+                Err(DcbError::Timeout()) => return,
+                Err(error) => panic!("{error}"),
+            };
+            assert!(!batch.is_empty(), "the subscription has ended");
+            for together in batch.chunks(if self.per_event { 1 } else { batch.len() }) {
                 self.apply(together).await;
                 applied += together.len();
                 if Instant::now() > deadline {

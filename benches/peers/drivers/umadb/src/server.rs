@@ -1,7 +1,9 @@
 //! The server: this program again, in a process of its own.
 
+use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use peers_workload::Task;
@@ -11,11 +13,16 @@ use umadb_server::{ServerOptions, StorageOptions};
 pub(crate) const COMMAND: &str = "server";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Serves until its standard input ends: when the driver does, even if that was killed.
 pub(crate) async fn run(file: &str, address: &str) {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        // Nobody writes to it.
+        let _ = io::stdin().read(&mut [0]);
+        stop.send(())
+    });
     let storage = StorageOptions::default().db_path(file);
     let options = ServerOptions { listen_addr: address.to_owned(), tls: None, api_key: None, storage };
-    // Never sent: the server ends when it is killed.
-    let (_stop, stopped) = tokio::sync::oneshot::channel();
     umadb_server::start_server_with_options(options, stopped).await.unwrap();
 }
 
@@ -29,7 +36,7 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(COMMAND).arg(task.folder.join("uma.db")).arg(&address);
-        let process = command.stdout(Stdio::null()).spawn().unwrap();
+        let process = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let server = Self { process, address };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(&server.address).is_err() {
