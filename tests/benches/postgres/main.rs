@@ -67,7 +67,7 @@ async fn measure(
         catch_up::measure(workload, databases, report).await;
     }
     if wanted("rebuild") {
-        rebuild::measure(workload, databases, report).await;
+        rebuild::measure(short, workload, databases, report).await;
     }
     if wanted("read") {
         read::measure(workload, databases, report).await;

@@ -20,23 +20,32 @@ use crate::shared::read::Balances;
 use crate::shared::report::Report;
 use crate::shared::workload::Workload;
 
-const WORKERS: [u32; 3] = [1, 2, 4];
 /// Statistics of tables are written at the end of a transaction, but at most once a second.
 const COUNTED_AFTER: Duration = Duration::from_millis(1_500);
-const ROUNDS: usize = 3;
 /// Waits as a query of a large table would.
 const SLOW_DEPOSIT: &str = "INSERT INTO accounts AS a (id, amount) SELECT $1, $2 FROM pg_sleep(0.001)
     ON CONFLICT (id) DO UPDATE SET amount = a.amount + excluded.amount";
 
-pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: &mut Report) {
+/// How often each number of workers rebuilds.
+#[derive(Clone, Copy)]
+struct Trials {
+    workers: &'static [u32],
+    rounds: usize,
+}
+
+pub(crate) async fn measure(short: bool, workload: &Workload, databases: &Databases, report: &mut Report) {
+    let trials = match short {
+        true => Trials { workers: &[2], rounds: 1 },
+        false => Trials { workers: &[1, 2, 4], rounds: 3 },
+    };
     let start = |projector: &mut Projector, database| {
         projector.fold(Balances { columns: false }, database, Settings::default()).map(drop).unwrap();
     };
     let rebuilds = Rebuilds::new("balances", "fold", workload, databases).await;
-    rebuilds.measure(workload, report, false, start).await;
+    rebuilds.measure(trials, workload, report, false, start).await;
     let rebuilds = Rebuilds::from_memory("balances", "fold, log in memory", workload, databases).await;
-    rebuilds.measure(workload, report, false, start).await;
-    rebuilds.measure(workload, report, true, start).await;
+    rebuilds.measure(trials, workload, report, false, start).await;
+    rebuilds.measure(trials, workload, report, true, start).await;
 
     for (what, statement, appends) in
         [("a statement an event", DEPOSIT, 5_000), ("a statement of 1 ms an event", SLOW_DEPOSIT, 1_000)]
@@ -47,7 +56,7 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
             let projection = OwnSql { queued: false, statement };
             projector.projection(projection, database, Settings::default()).map(drop).unwrap();
         };
-        rebuilds.measure(&workload, report, false, start).await;
+        rebuilds.measure(trials, &workload, report, false, start).await;
     }
 }
 
@@ -93,14 +102,15 @@ impl Rebuilds {
 
     async fn measure(
         &self,
+        trials: Trials,
         workload: &Workload,
         report: &mut Report,
         by_segments: bool,
         register: impl Fn(&mut Projector, Database),
     ) {
-        for workers in WORKERS {
+        for &workers in trials.workers {
             let mut rounds = Vec::new();
-            for _ in 0..ROUNDS {
+            for _ in 0..trials.rounds {
                 // Anew: a worker that has rebuilt before knows how much to read at once.
                 let mut projector = Projector::new(self.log.clone());
                 register(&mut projector, self.database.clone());
@@ -111,7 +121,7 @@ impl Rebuilds {
                 running.shut_down().await;
             }
             rounds.sort_by_key(|round| round.took);
-            let Round { took, reads, changesets, written } = rounds[ROUNDS / 2];
+            let Round { took, reads, changesets, written } = rounds[trials.rounds / 2];
             let how = if by_segments { ", by segments" } else { "" };
             let what = format!("rebuild, {}{how}, {workers} workers", self.what);
             report.rate(&what, workload.events(), took, None, None);
