@@ -24,9 +24,10 @@ locks:
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-# Documents some as the projects of users build them: each crate with the features that they chose, where a link to something
-# that is not there would be a warning of theirs. CI takes the features that users meet first (`main`), a release takes `all`.
-# Lints each feature alone, and without any.
+# Lints each feature alone, and without any. Documents some as the projects of users build them: each crate with the features
+# that they chose, where a link to something that is not there would be a warning of theirs. CI takes the features that users
+# meet first (`main`), a release takes `all`.
+[doc("Lints each feature alone, and without any: `main` of them, or `all`.")]
 features which="all":
     #!/usr/bin/env bash
     set -euo pipefail
@@ -36,13 +37,17 @@ features which="all":
     }
     # After lint: what it checked of other crates is shared.
     document() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
-    if [ {{quote(which)}} = main ]; then
+    case {{quote(which)}} in
+    all) ;;
+    main)
         for feature in "" sqlite postgres client; do lint ees-store "$feature"; done
         for feature in "" postgres; do lint ees-aggregate "$feature"; done
         for feature in "" sqlite postgres http; do lint ees-projector "$feature"; done
         for feature in "" tls; do lint ees "$feature"; done
         exit
-    fi
+        ;;
+    *) echo "error: main or all, not "{{quote(which)}} >&2; exit 2 ;;
+    esac
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
     for feature in "" sqlite postgres dynamodb http,client,sns; do document ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
@@ -316,8 +321,9 @@ cdk: tools-aws
     npm ci --silent
     npm test --silent
 
-# As far as that goes here: its form and the template that it makes; all of it where Terraform's registry can be reached.
-# Checks the Terraform module.
+# Checks the Terraform module as far as that goes: its form and the template that it makes; all of it where Terraform's registry
+# can be reached.
+[doc("Checks the Terraform module.")]
 terraform: tools-aws
     #!/usr/bin/env bash
     set -euo pipefail
@@ -391,13 +397,14 @@ release version:
     ! grep -q "^## $version " CHANGELOG.md || fail "CHANGELOG.md has a section $version"
     perl -0ne 'exit !/^## Unreleased\n(?!\s*(^## |\z))/m' CHANGELOG.md || fail "CHANGELOG.md has nothing under '## Unreleased'"
 
+    just features
+
     # In [workspace.package], and wherever a crate of ours depends on another.
     perl -pi -e 's/^(version = ").*(")$/$1$ENV{version}$2/; s/^(ees\S* = \{.*version = "=?)[^"]*/$1$ENV{version}/' Cargo.toml
     perl -pi -e 's/^## Unreleased$/## Unreleased\n\n## $ENV{version} - $ENV{date}/' CHANGELOG.md
     cargo update --quiet --workspace --offline
     git commit --quiet --all --message "Release $version"
 
-    just features
     # All features: a file that a package lacks may be of one of them.
     cargo publish --dry-run --locked --all-features "${packages[@]}" ||
         fail "the packages don't build; the commit stays: git reset --hard HEAD~1"

@@ -1,4 +1,4 @@
-//! Reads, on a pool of connections: each sees what was committed when it began.
+//! Reads, on a pool of connections: each query sees what was committed when it began. A page may take several.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -23,8 +23,10 @@ use crate::{
 const SCAN_ROWS_MAX: u64 = 10_000;
 /// From this many rows on, they are read by COPY, which can't be prepared.
 const LONG_ROWS: u64 = 200;
-/// To read what a COPY still sends takes about as long as a new connection when it is this much.
-const LEFT_BYTES_MIN: usize = 16 * 1024 * 1024;
+/// Bytes that one query is meant to return, at most.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// From this many bytes on, a new connection is quicker than reading what a COPY still sends.
+const LEFT_BYTES_MIN: usize = 2 * PART_BYTES;
 /// Rows in one query of a filtered read.
 const CHUNK_ROWS: u64 = 1_000;
 /// Bytes a filtered read looks at before it answers.
@@ -137,11 +139,15 @@ async fn next_rows(
         let places = end.get().saturating_sub(next.get());
         let rows_max = match (limit - before) as u64 {
             wanted if wanted.min(places) < LONG_ROWS => wanted,
-            wanted => wanted.min(found.rows_likely_to_fill(query.max_bytes)),
+            wanted => wanted.min(found.rows_likely_to_fill_part(query)),
         };
         let long = places.min(rows_max) >= LONG_ROWS;
         if let Some(cut) = found.add(connection, next..Checkpoint::MAX, rows_max, query, long).await? {
-            return Ok((found, cut));
+            if found.has_enough(query) {
+                return Ok((found, cut));
+            }
+            next = cut;
+            continue;
         }
         next = found.changesets.last().map_or(next, |last| last.checkpoint.next());
         let added = (found.changesets.len() - before) as u64;
@@ -163,20 +169,17 @@ async fn filtered(
     let mut next = query.from;
     let scan_end = query.from.plus(SCAN_ROWS_MAX).min(end);
     let started = Instant::now();
-    while next < scan_end
-        && found.seen_bytes < SCAN_BYTES_MAX
-        && (next == query.from || started.elapsed() < SCAN_TIME_MAX)
-    {
+    while next < scan_end && (next == query.from || started.elapsed() < SCAN_TIME_MAX) {
         let rows_max = match types_any {
-            true => found.rows_likely_to_fill(SCAN_BYTES_MAX).min(CHUNK_ROWS),
+            true => found.rows_likely_to_fill_part(query).min(CHUNK_ROWS),
             false => CHUNK_ROWS,
         };
         let to = next.plus(rows_max).min(scan_end);
         let long = types_any && rows_max >= LONG_ROWS;
-        if let Some(cut) = found.add(connection, next..to, rows_max, query, long).await? {
-            return Ok((found, cut));
+        next = found.add(connection, next..to, rows_max, query, long).await?.unwrap_or(to);
+        if found.has_enough(query) {
+            break;
         }
-        next = to;
     }
     Ok((found, next))
 }
@@ -186,24 +189,41 @@ async fn filtered(
 struct Found {
     changesets: Vec<LogEntry>,
     bytes: usize,
-    /// The rows, also those that the filter does not let pass.
+    /// The rows up to here, also those that the filter does not let pass.
     seen: usize,
     seen_bytes: usize,
+    /// Whether there was no room on the page for the next one.
+    is_full: bool,
     /// Whether the server was left while it was sending.
     is_left: bool,
 }
 
 impl Found {
-    /// Returns how many more rows fill what is left of so many bytes, and an eighth more, if they are like those before: it
-    /// is better to read a few in vain than to ask once more. At first that is not known, and few are asked for.
-    fn rows_likely_to_fill(&self, bytes: usize) -> u64 {
+    /// Returns `true` if the page ends here, whatever follows in the log.
+    fn has_enough(&self, query: &LogQuery) -> bool {
+        self.is_full || self.is_left || self.seen_bytes >= Self::bytes_max(query)
+    }
+
+    /// Returns how many bytes a read looks at, at most, or a little more.
+    fn bytes_max(query: &LogQuery) -> usize {
+        if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX }
+    }
+
+    /// Returns how many bytes the next query is meant to return.
+    fn part_bytes(&self, query: &LogQuery) -> usize {
+        Self::bytes_max(query).saturating_sub(self.seen_bytes).min(PART_BYTES)
+    }
+
+    /// Returns how many rows have that many bytes, and an eighth more, if they are like those before: it is better to read
+    /// a few in vain than to ask once more. At first their size is not known, and few are asked for.
+    fn rows_likely_to_fill_part(&self, query: &LogQuery) -> u64 {
         let few = LONG_ROWS - 1;
         let Some(average) = self.seen_bytes.checked_div(self.seen) else { return few };
-        let rows = (bytes.saturating_sub(self.seen_bytes) / average.max(1)) as u64;
+        let rows = (self.part_bytes(query) / average.max(1)) as u64;
         rows.saturating_add(rows / 8).max(few)
     }
 
-    /// Adds what passes of a part of the log; where to go on when the page is full before its end.
+    /// Adds what passes of a part of the log; where to go on, if that is before the end of the part.
     async fn add(
         &mut self,
         connection: &mut PgConnection,
@@ -212,19 +232,25 @@ impl Found {
         query: &LogQuery,
         long: bool,
     ) -> sqlx::Result<Option<Checkpoint>> {
-        let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
-        let bytes_max = bytes_max.saturating_sub(self.seen_bytes);
-        let mut rows = part(connection, places, rows_max, &query.filter, bytes_max, long).await?;
+        let part_bytes = self.part_bytes(query);
+        let mut rows = part(connection, places.clone(), rows_max, &query.filter, part_bytes, long).await?;
+        // Of a short part the server sends no more than this.
+        let bytes_max = if long { 2 * part_bytes } else { part_bytes };
         let filter = query.filter.matcher();
         let mut cut = None;
         let (mut read, mut read_bytes) = (0, 0);
         while let Some(row) = rows.try_next().await? {
             let (checkpoint, page_bytes) = (row.entry.checkpoint, row.page_bytes());
             (read, read_bytes) = (read + 1, read_bytes + page_bytes);
+            if cut.is_none() {
+                self.seen += 1;
+                self.seen_bytes += page_bytes;
+            }
             if cut.is_none() && filter.accepts(&row.entry) {
                 let bytes = self.bytes + page_bytes;
                 let full = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
                 if full && !self.changesets.is_empty() {
+                    self.is_full = true;
                     cut = Some(checkpoint);
                 } else {
                     self.bytes = bytes;
@@ -235,22 +261,20 @@ impl Found {
                 cut = Some(checkpoint.next());
             }
             if long && cut.is_some() {
-                // More than expected, if the rows are larger than those before.
-                let to_come = (rows_max as usize).saturating_sub(read).saturating_mul(read_bytes / read);
-                if to_come > LEFT_BYTES_MIN {
+                // Many, if the rows are larger than those before.
+                let rows_to_come = rows_max.saturating_sub(read).min(places.end.get() - checkpoint.get());
+                if rows_to_come.saturating_mul(read_bytes as u64 / read) > LEFT_BYTES_MIN as u64 {
                     self.is_left = true;
                     break;
                 }
             }
         }
-        self.seen += read;
-        self.seen_bytes += read_bytes;
         Ok(cut)
     }
 }
 
-/// A part of the log. A long one is bounded by the number of rows, of which the caller knows about how large they are: the
-/// running sum that bounds a short one would cost the server half as much again.
+/// A part of the log. The caller bounds a long one by its number of rows, estimated from the rows before: the running sum that
+/// bounds a short one would cost the server half as much again.
 async fn part<'c>(
     connection: &'c mut PgConnection,
     places: Range<Checkpoint>,

@@ -61,7 +61,8 @@ impl Readers {
         self.ask_in_part(question, how, |_| true).await
     }
 
-    /// The same, where `how` may leave in the middle of an answer: `is_whole` says whether it did not.
+    /// As [`ask`](Self::ask), but `how` may stop in the middle of an answer. `is_whole` tells whether it has read to the end;
+    /// if not, the connection is closed.
     pub(super) async fn ask_in_part<Q: Sync, T>(
         &self,
         question: &Q,

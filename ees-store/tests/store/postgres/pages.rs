@@ -3,8 +3,9 @@
 use ees_store::postgres::Store;
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, EventStore, Events, Filter, LogQuery, StreamQuery};
 use ees_test_postgres::TestDatabase;
+use sqlx::PgConnection;
 
-use super::{administrator, commit, run};
+use super::{administrator, commit, run, until};
 
 /// A page's bytes.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -31,12 +32,8 @@ async fn read_in_pages(store: &Store, filter: Filter) -> (Vec<(u64, usize)>, usi
     }
 }
 
-/// At the place where they grow, a page of as many changesets as the one before would have 80 MB.
-#[tokio::test]
-async fn pages_keep_to_their_bytes_when_changesets_grow_and_shrink() {
-    let database = TestDatabase::new().await;
-    let store = Store::connect(database.url()).await.unwrap();
-    let text_bytes = [vec![10; 3_000], vec![100_000; 300], vec![10; 1_000], vec![400_000, 10, 10]].concat();
+/// Stores a changeset with a text of each size.
+async fn fill(store: &Store, text_bytes: &[usize]) {
     let commits = text_bytes.iter().zip(0..).map(|(bytes, last)| {
         let mut commit = commit("a", last, 0);
         commit.events = Events::parse(&event(*bytes)).unwrap();
@@ -45,6 +42,14 @@ async fn pages_keep_to_their_bytes_when_changesets_grow_and_shrink() {
     for committed in store.commit_in_order(commits.collect()).await {
         committed.unwrap();
     }
+}
+
+#[tokio::test]
+async fn pages_keep_to_their_bytes_when_changesets_grow_and_shrink() {
+    let database = TestDatabase::new().await;
+    let store = Store::connect(database.url()).await.unwrap();
+    let text_bytes = [vec![10; 3_000], vec![100_000; 100], vec![10; 1_000], vec![400_000, 10, 10]].concat();
+    fill(&store, &text_bytes).await;
     let sizes = text_bytes.iter().map(|bytes| event(*bytes).len() + "{}".len());
     let expected: Vec<_> = (0..).zip(sizes).collect();
 
@@ -54,9 +59,42 @@ async fn pages_keep_to_their_bytes_when_changesets_grow_and_shrink() {
             let (found, pages) = read_in_pages(&store, filter.clone()).await;
             assert!(found == expected, "{filter:?}: {} of {} changesets", found.len(), expected.len());
             // Some 900 of the small ones, or 2 large ones.
-            assert!((150..175).contains(&pages), "{filter:?}: {pages}");
+            assert!((52..75).contains(&pages), "{filter:?}: {pages}");
         }
     }
+}
+
+/// The processes that serve connections to the database, but this one.
+async fn backends(administrator: &mut PgConnection) -> Vec<i32> {
+    let pids = sqlx::query_scalar(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+         AND backend_type = 'client backend'",
+    );
+    pids.fetch_all(administrator).await.unwrap()
+}
+
+/// After small changesets, as many large ones are asked for as there were small ones.
+#[tokio::test]
+async fn the_connection_is_closed_on_which_far_more_is_to_come_than_a_page_holds() {
+    let database = TestDatabase::new().await;
+    let store = Store::connect(database.url()).await.unwrap();
+    fill(&store, &[vec![10; 300], vec![100_000; 100], vec![10; 1_000]].concat()).await;
+    let mut administrator = administrator(database.url()).await;
+    let read = async |from: u64| {
+        let query = LogQuery { max_bytes: PAGE_BYTES, ..LogQuery::from(from.into(), 5_000) };
+        store.read(query).await.unwrap().changesets.len()
+    };
+
+    assert_eq!(read(400).await, 885);
+    let before = backends(&mut administrator).await;
+    assert_eq!(read(400).await, 885);
+    let are_all_open = async |administrator: &mut PgConnection| {
+        let now = backends(administrator).await;
+        before.iter().all(|pid| now.contains(pid))
+    };
+    assert!(are_all_open(&mut administrator).await, "the page is like any other");
+    assert_eq!(read(0).await, 301);
+    until("one is closed", async || !are_all_open(&mut administrator).await).await;
 }
 
 /// The server counts the white space that somebody has stored, and the changeset that is read has none.
