@@ -116,6 +116,10 @@ const FINGERPRINTS: &str = "ALTER TABLE ees_projections ADD COLUMN fingerprint T
 /// How far a rebuild by segments has come, as JSON. NULL: the log is read in its order.
 const SEGMENTS: &str = "ALTER TABLE ees_projections ADD COLUMN segment TEXT;";
 
+/// What the connection of a projection keeps of the file in memory, at most: the pages that a batch changes fit, so that SQLite
+/// neither writes them to the file before the commit nor reads them again.
+const CACHE_KIB: i64 = 16 * 1024;
+
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {
         true => {
@@ -130,6 +134,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
     MIGRATIONS.to_latest(&mut connection).map_err(|e| migration_error(path, e))?;
     damage::look_into(&connection).map_err(failed)?;
     Ok(connection)
