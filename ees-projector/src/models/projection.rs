@@ -8,7 +8,7 @@
 //!
 //! **What is the product's own**: where a row may be moved to ([`ProjectionState::may_be_moved_by`]) and how it moves, to
 //! whom it belongs, [`transition`], how streams are dealt out and joined ([`ProjectionState::dealt_out`], `joined`,
-//! `partition`), and which streams a partition has ([`Partition::owns`]).
+//! `partition`), and which streams a partition has ([`Partition::owns`](crate::partition::Partition::owns)).
 //!
 //! **What is left out.** Parked streams, rebuilds by segments, the fingerprint. A worker takes all that a transaction does
 //! at once, since the databases make it one. The clock that gives a new partition's row its epoch never gives the same one
@@ -27,9 +27,9 @@ use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
 
 use super::log_id;
-use super::row::Row;
-use crate::partition::{Partition, Split};
-use crate::projection_state::{ChangesetRef, Pause, PausedBy, ProjectionState, Skipped};
+use super::row::{Asked, Place, Row, Stored, partition_of, pause, place_of};
+use crate::partition::Split;
+use crate::projection_state::{ChangesetRef, ProjectionState, Skipped};
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
 
@@ -126,20 +126,6 @@ struct Projection {
     mistake: Option<Mistake>,
 }
 
-/// A row of the projection: that of the whole, or of the partition with this number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Whole,
-    Partition(u32),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stored {
-    row: Row,
-    /// Who has the lease.
-    owner: Option<usize>,
-}
-
 /// What a worker goes on with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Work {
@@ -155,16 +141,6 @@ enum Work {
         row: Row,
         to: u64,
     },
-}
-
-/// A skip that an operator has decided on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    place: Place,
-    from: u64,
-    epoch: u64,
-    version: u32,
-    changeset: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -236,16 +212,12 @@ fn reference_to(changeset: u64) -> ChangesetRef {
 }
 
 fn is_own(partition: Option<(u32, u32)>, changeset: u64) -> bool {
-    partition.is_none_or(|(index, count)| Partition { index, count }.owns(&stream(changeset)))
+    partition_of(partition).is_none_or(|partition| partition.owns(&stream(changeset)))
 }
 
 fn leaves_out(row: &Row, changeset: u64) -> bool {
     let ChangesetRef { checkpoint, timestamp, .. } = reference_to(changeset);
     row.0.skips.contains(&Skipped { checkpoint, timestamp })
-}
-
-fn pause() -> Pause {
-    Pause { by: PausedBy::Operator, reason: String::new(), since: Timestamp::from_micros(0), failure: None }
 }
 
 impl State {
@@ -289,10 +261,6 @@ impl State {
     }
 }
 
-fn place_of(partition: Option<(u32, u32)>) -> Place {
-    partition.map_or(Place::Whole, |(number, _)| Place::Partition(number))
-}
-
 impl Projection {
     fn has(&self, mistake: Mistake) -> bool {
         self.mistake == Some(mistake)
@@ -324,7 +292,7 @@ impl Projection {
         let end = row.0.split.and_then(|split| split.barrier).filter(|_| !self.has(Mistake::BarrierIgnored));
         let end = end.map_or(self.changesets, Checkpoint::get);
         let to = (row.next() + changesets).min(end);
-        let worker = partition.map(|(index, count)| Partition { index, count });
+        let worker = partition_of(partition);
         let is_allowed = row.0.may_be_moved_by(worker, Checkpoint::new(to))
             || (self.has(Mistake::WholeBesidePartitions) && partition.is_none())
             || self.has(Mistake::BarrierIgnored);
@@ -378,7 +346,7 @@ impl Projection {
             Place::Whole => None,
             Place::Partition(index) => Some((index, count)),
         };
-        let worker = partition.map(|(index, count)| Partition { index, count });
+        let worker = partition_of(partition);
         let is_of_it = stored.row.0.is_of_the_split_of(worker) || self.has(Mistake::AnotherSplitsPartition);
         if stored.owner == Some(number) && is_of_it {
             state.workers[number] = Work::Has { partition, row: stored.row.clone() };

@@ -1,10 +1,11 @@
-//! The row of a read model, or of a partition of it, as the models of its workers compare it.
+//! The rows of a read model and of its partitions, as the models of workers compare and keep them.
 
 use std::hash::{Hash, Hasher};
 
-use ees_store::Checkpoint;
+use ees_store::{Checkpoint, Timestamp};
 
-use crate::projection_state::{Position, ProjectionState};
+use crate::partition::Partition;
+use crate::projection_state::{Pause, PausedBy, Position, ProjectionState};
 use crate::segment_progress::SegmentProgress;
 
 /// A row, hashed by what workers and operators move. `stateright` takes states of the same hash for one.
@@ -40,4 +41,41 @@ impl Row {
     pub(super) fn next(&self) -> u64 {
         self.0.position.next.get()
     }
+}
+
+/// A row of a read model: that of the whole, or of the partition with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Whole,
+    Partition(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stored {
+    pub(super) row: Row,
+    /// Who has the lease.
+    pub(super) owner: Option<usize>,
+}
+
+/// A skip that an operator has decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) place: Place,
+    pub(super) from: u64,
+    pub(super) epoch: u64,
+    pub(super) version: u32,
+    pub(super) changeset: u64,
+}
+
+/// The row of the worker of a partition, given as its number and the count of partitions; without one, of the whole.
+pub(super) fn place_of(partition: Option<(u32, u32)>) -> Place {
+    partition.map_or(Place::Whole, |(number, _)| Place::Partition(number))
+}
+
+pub(super) fn partition_of(partition: Option<(u32, u32)>) -> Option<Partition> {
+    partition.map(|(index, count)| Partition { index, count })
+}
+
+pub(super) fn pause() -> Pause {
+    Pause { by: PausedBy::Operator, reason: String::new(), since: Timestamp::from_micros(0), failure: None }
 }

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnection;
 
-use super::reader::Stored;
+use super::row::Stored;
 use super::sql::unsigned;
 use crate::quarantine::StoredBody;
 use crate::{

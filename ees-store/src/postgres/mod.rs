@@ -3,7 +3,7 @@
 //! - [`Store`] connects and implements both traits; [`Options`] are its settings.
 //! - `writer` is the only task that appends: concurrent commits share a transaction and an fsync. `batch`
 //!   says which of them can, `append` calls the database.
-//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `by_type` lists the streams of a
+//! - `reader` reads rows (`row`), on the connections of `readers`, long pages by `copy`; `by_type` lists the streams of a
 //!   type; `head` knows where the log ends, `follow` listens for what others append.
 //! - `server` knows where to connect, and what differs behind a proxy.
 //! - `schema` defines what the database holds, by version; `keys` deletes old idempotency keys, [`check_keys`]
@@ -27,6 +27,7 @@ mod models;
 mod options;
 mod reader;
 mod readers;
+mod row;
 mod schema;
 mod server;
 mod sql;

@@ -12,11 +12,11 @@ use super::copy;
 use super::error::failed;
 use super::head::Head;
 use super::readers::Readers;
+use super::row::Stored;
 use super::sql::{signed, unsigned};
-use crate::quarantine::StoredBody;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Filter, LogEntry, LogHead, LogPage, LogQuery, Result,
-    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp, TraceContext,
+    ChangesetId, Checkpoint, Error, EventId, Filter, LogEntry, LogHead, LogPage, LogQuery, Result, StreamId,
+    StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -37,50 +37,12 @@ const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 const STREAM_ROWS_MAX: usize = 1_000;
 /// No stream is longer; leaves room to count on.
 const NUMBER_MAX: i64 = i64::MAX - 10_000;
-/// What a changeset costs in memory besides its texts, about.
-const OVERHEAD_BYTES: usize = 256;
-
 /// The columns of a changeset, in the order in which [`Stored::of`] and `copy` take them.
 macro_rules! columns {
     () => {
         "checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, \
          checksum, trace_context"
     };
-}
-
-/// A changeset of a row.
-pub(super) struct Stored {
-    pub(super) entry: LogEntry,
-    /// The bytes of its texts in the row. Those of the changeset may be fewer: white space that somebody else has stored is
-    /// left out.
-    pub(super) bytes: usize,
-}
-
-impl Stored {
-    fn of(row: &PgRow) -> sqlx::Result<Self> {
-        let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
-        let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
-        let (events, metadata) = (text(7)?.as_bytes(), text(8)?.as_bytes());
-        let bytes = events.len() + metadata.len();
-        let body = StoredBody { events, metadata, count: number(3)? };
-        let (events, metadata) = body.read_checked(text(5)?, row.try_get(9)?);
-        let changeset = Changeset {
-            changeset_id: ChangesetId::new(number(1)?),
-            first_event_id: EventId::new(number(2)?),
-            timestamp: Timestamp::from_micros(row.try_get(4)?),
-            stream_id: StreamId::stored(text(5)?),
-            events,
-            metadata,
-            stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
-            trace: row.try_get::<Option<&str>, _>(10)?.and_then(TraceContext::from_stored),
-        };
-        Ok(Self { entry: LogEntry { checkpoint: Checkpoint::new(number(0)?), changeset }, bytes })
-    }
-
-    /// What it takes of a page, as the server counts it.
-    fn page_bytes(&self) -> usize {
-        self.bytes + OVERHEAD_BYTES
-    }
 }
 
 /// A page of the log.
@@ -223,6 +185,18 @@ impl Found {
         rows.saturating_add(rows / 8).max(few)
     }
 
+    /// Takes a changeset on the page. Returns `false` if there is no room for it; the first one always has room.
+    fn take(&mut self, row: Stored, query: &LogQuery) -> bool {
+        let bytes = self.bytes + row.page_bytes();
+        let lacks_room = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
+        self.is_full = lacks_room && !self.changesets.is_empty();
+        if !self.is_full {
+            self.bytes = bytes;
+            self.changesets.push(row.entry);
+        }
+        !self.is_full
+    }
+
     /// Adds what passes of a part of the log; where to go on, if that is before the end of the part.
     async fn add(
         &mut self,
@@ -245,20 +219,11 @@ impl Found {
             if cut.is_none() {
                 self.seen += 1;
                 self.seen_bytes += page_bytes;
-            }
-            if cut.is_none() && filter.accepts(&row.entry) {
-                let bytes = self.bytes + page_bytes;
-                let full = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
-                if full && !self.changesets.is_empty() {
-                    self.is_full = true;
+                if filter.accepts(&row.entry) && !self.take(row, query) {
                     cut = Some(checkpoint);
-                } else {
-                    self.bytes = bytes;
-                    self.changesets.push(row.entry);
+                } else if read_bytes > bytes_max {
+                    cut = Some(checkpoint.next());
                 }
-            }
-            if cut.is_none() && read_bytes > bytes_max {
-                cut = Some(checkpoint.next());
             }
             if long && cut.is_some() {
                 // Many, if the rows are larger than those before.

@@ -4,12 +4,6 @@
 //! columns, the usual form by docs/projections.md; or a `Projection` that runs a statement for each event,
 //! queued as that page advises (`postgres-queued`), or one by one as other frameworks do it
 //! (`postgres-one-by-one`). Rows and position change in one transaction. All settings are the defaults.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod account;
 mod postgres;

@@ -7,12 +7,6 @@
 //! - `postgres-grouped`: all appends that wait are one statement, as a store in one process can do it; the
 //!   read model is folded, and written by one statement for 5,000 events.
 //! - `sqlite-singly`, `sqlite-grouped`: the same with SQLite, by one writer, which syncs at each commit.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod disk;
 mod fold;

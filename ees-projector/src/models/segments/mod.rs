@@ -23,17 +23,16 @@ mod state;
 mod tests;
 mod worker;
 
-use ees_store::Timestamp;
 use stateright::{Model, Property};
 
 use crate::models::log::STREAMS;
-use crate::models::row::Row;
+use crate::models::row::{Place, Row, Stored, pause};
 use crate::partition::Split;
-use crate::projection_state::{Pause, PausedBy, ProjectionState};
+use crate::projection_state::ProjectionState;
 use crate::standby::SideBySide;
 use crate::worker::operations::transition::Transition;
 use mutation::Mutation;
-use state::{Place, State, Stored, Work};
+use state::{State, Work};
 
 /// The sizes of the model.
 #[derive(Clone, Debug)]
@@ -121,10 +120,6 @@ impl Segments {
             }
         }
     }
-}
-
-fn pause() -> Pause {
-    Pause { by: PausedBy::Operator, reason: String::new(), since: Timestamp::from_micros(0), failure: None }
 }
 
 impl Model for Segments {

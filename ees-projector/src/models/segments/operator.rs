@@ -2,10 +2,10 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Asked, Place, State, Stored, partition_of};
+use super::state::State;
 use super::{Action, Mutation, Segments};
 use crate::models::log::{LOG, reference, stream};
-use crate::models::row::Row;
+use crate::models::row::{Asked, Place, Row, Stored, partition_of};
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};

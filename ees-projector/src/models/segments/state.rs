@@ -1,24 +1,9 @@
 //! The rows of a read model that is rebuilt, its tables, and what each worker goes on with.
 
 use crate::database::PartitionRow;
-use crate::models::row::Row;
-use crate::partition::Partition;
+use crate::models::row::{Asked, Place, Row, Stored};
 use crate::projection_state::ProjectionState;
 use crate::read_model_id::ReadModelId;
-
-/// A row of the read model: that of the whole, or of the partition with this number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Place {
-    Whole,
-    Partition(u32),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Stored {
-    pub(super) row: Row,
-    /// Who has the lease.
-    pub(super) owner: Option<usize>,
-}
 
 /// What a worker goes on with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,16 +20,6 @@ pub(super) enum Work {
         row: Row,
         to: Box<Row>,
     },
-}
-
-/// A skip that an operator has decided on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
-    pub(super) place: Place,
-    pub(super) from: u64,
-    pub(super) epoch: u64,
-    pub(super) version: u32,
-    pub(super) changeset: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -134,12 +109,4 @@ impl State {
     pub(super) fn times_applied(&self, changeset: u64) -> usize {
         self.applied.iter().flatten().filter(|(applied, _)| *applied == changeset).count()
     }
-}
-
-pub(super) fn place_of(partition: Option<(u32, u32)>) -> Place {
-    partition.map_or(Place::Whole, |(number, _)| Place::Partition(number))
-}
-
-pub(super) fn partition_of(partition: Option<(u32, u32)>) -> Option<Partition> {
-    partition.map(|(index, count)| Partition { index, count })
 }

@@ -2,11 +2,11 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Place, State, Stored, Work, partition_of, place_of};
+use super::state::{State, Work};
 use super::{Mutation, Segments};
 use crate::models::log::{batch, part_of_segment, stream_number};
 use crate::models::log_id;
-use crate::models::row::Row;
+use crate::models::row::{Place, Row, Stored, partition_of, pause, place_of};
 use crate::partition::{Partition, Split};
 use crate::projection_state::ProjectionState;
 use crate::worker::batch::Batch;
@@ -126,7 +126,7 @@ impl Segments {
         };
         let stored = state.at_mut(place_of(partition))?;
         if stored.row.0.position == row.0.position {
-            stored.row = Row(row.0.moved(|row| row.pause = Some(super::pause())));
+            stored.row = Row(row.0.moved(|row| row.pause = Some(pause())));
         }
         Some(())
     }

@@ -9,12 +9,6 @@
 //! - `generic-query`: `GenericQuery` with a `PostgresViewRepository`, as its book has it: a JSON document for
 //!   each view.
 //! - `own-query`: a `Query` of one's own that runs an upsert for each event.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod account;
 mod queries;

@@ -7,12 +7,6 @@
 //! The read model is a `PgEventListener` with notifier, as in its documentation and its example "courses":
 //! the position is kept in another transaction than the rows, so the handler leaves out events that it has
 //! applied.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod account;
 mod listener;

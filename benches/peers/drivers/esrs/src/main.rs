@@ -7,12 +7,6 @@
 //!
 //! - `no-handler`: events only.
 //! - `transactional-handler`: with the read model.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod account;
 

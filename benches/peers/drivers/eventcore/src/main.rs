@@ -4,12 +4,6 @@
 //!
 //! For projections, each append also locks the row that gives out delivery positions. A runner at the end
 //! looks again after a second by default (`poll-1-s`); `poll-20-ms` looks more often.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod projection;
 

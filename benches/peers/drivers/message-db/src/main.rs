@@ -7,12 +7,6 @@
 //! category, every 100 ms at the end, handles one message at a time, and writes its position after each 100
 //! messages: at least once (`per-message`). `per-batch` is one that keeps its position in the transaction of
 //! the upserts, once for up to 1,000 messages.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod consumer;
 mod install;

@@ -5,12 +5,6 @@
 //! documentation leaves the position to the view, so the driver commits it in the transaction of the upserts:
 //! `per-event`, or one for each batch that the subscription hands out (`per-batch`). Up to 8 connections; the
 //! client sends the calls of several writers over one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark stops when something fails"
-)]
 
 mod projection;
 mod server;
