@@ -111,6 +111,10 @@ bench:
 bench-peers *arguments:
     cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -p peers -- {{arguments}}
 
+# Measures logs of 100,000 events, of ten and of a hundred times as many, beside plain statements (`--plot FILE`, some 20 minutes).
+bench-size *arguments:
+    cargo bench -p ees-tests --bench size -- {{arguments}}
+
 # Measures rebuilds of read models in DynamoDB on the emulator: calls and write units carry over to AWS, seconds do not.
 bench-dynamodb *arguments:
     cargo bench -p ees-tests --bench dynamodb -- {{arguments}}
@@ -121,7 +125,7 @@ trace-cost:
 
 # Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
-    cargo bench --locked --profile dev --workspace --bench dynamodb --bench embedded --bench postgres -- --short
+    cargo bench --locked --profile dev --workspace --bench dynamodb --bench embedded --bench postgres --bench size -- --short
 
 # Both in one build, so that what they share is compiled once, and with the same features.
 optimized := "cargo build --quiet --locked --profile optimized -p ees-test-instructions -p ees-test-simulation"
@@ -309,6 +313,28 @@ lambda-zip architecture="arm64": tools-aws
         print(hashlib.sha256(made.read()).hexdigest(), sys.argv[2])
     ZIP
 
+# Builds what a release hands out, from the last commit, in two clones one after the other, and compares the bytes. They are in
+# target/artefacts, with their checksums.
+[doc("Builds zips and images of the last commit twice, and compares their bytes: all, or `lambda-zip:arm64 image:x86_64` ...")]
+artefacts *which="lambda-zip:arm64 lambda-zip:x86_64 image:arm64 image:x86_64":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    shopt -s nullglob
+    clones=$(mktemp -d)
+    trap 'rm -rf "$clones"' EXIT
+    for clone in first second; do
+        git clone --quiet . "$clones/$clone"
+        for what in {{which}}; do
+            (cd "$clones/$clone" && env -u CARGO_TARGET_DIR just "${what%:*}" "${what#*:}")
+        done
+    done
+    mkdir -p target/artefacts
+    for built in "$clones"/first/target/lambda/*.zip "$clones"/first/target/image/*.tar; do
+        cmp "$built" "$clones/second${built#"$clones/first"}" || { echo "error: the same sources made other bytes" >&2; exit 1; }
+        cp "$built" target/artefacts/
+    done
+    (cd target/artefacts && sha256sum -- *.zip *.tar | tee SHA256SUMS)
+
 # Compiles the CDK construct, and checks what it synthesizes.
 cdk: tools-aws
     #!/usr/bin/env bash
@@ -408,7 +434,9 @@ release version:
     # All features: a file that a package lacks may be of one of them.
     cargo publish --dry-run --locked --all-features "${packages[@]}" ||
         fail "the packages don't build; the commit stays: git reset --hard HEAD~1"
+    just artefacts || fail "what the release hands out can't be built; the commit stays: git reset --hard HEAD~1"
     git tag --annotate "v$version" --message "ees $version"
 
     printf '\n%s\n' "Version $version is committed, tagged and packaged. Nothing is uploaded yet; this does it:" \
-        "    cargo publish --locked ${packages[*]} && git push --follow-tags"
+        "    cargo publish --locked ${packages[*]} && git push --follow-tags" \
+        "The zips and images for it are in target/artefacts."

@@ -274,7 +274,7 @@ def cold(stack, options):
         "isBase64Encoded": False,
     }
     described = stack.function.get_function_configuration(FunctionName=name).get("Description", "")
-    starts, warm = [], []
+    starts, waited, warm = [], [], []
     try:
         for n in range(5):
             # A changed function has no process that runs.
@@ -285,12 +285,20 @@ def cold(stack, options):
                 told = stack.function.invoke(FunctionName=name, LogType="Tail", Payload=json.dumps(event).encode())
                 whole = (time.perf_counter() - began) * 1000
                 log = base64.b64decode(told.get("LogResult", "")).decode(errors="replace")
-                begun = re.search(r"Init Duration: ([0-9.]+) ms", log)
-                durations.append(float(begun.group(1)) if begun and durations is starts else whole)
+                # Of a log in JSON, or in text.
+                begun = re.search(r'"initDurationMs": ?([0-9.]+)|Init Duration: ([0-9.]+) ms', log)
+                if durations is warm:
+                    durations.append(whole)
+                elif begun:
+                    durations.append(float(begun.group(1) or begun.group(2)))
+                else:
+                    waited.append(whole)
     finally:
         stack.function.update_function_configuration(FunctionName=name, Description=described)
-    figures = spread(starts)
-    yield "a cold start of the API", shown(figures), "p50 below 500 ms", figures["p50"] < 500
+    # Lambda tells in its report how long a start took. Where it does not, there is only what the caller waited.
+    figures = spread(starts or waited)
+    what = "a cold start of the API" if starts else "a cold start of the API, with the call and the way to it"
+    yield what, shown(figures), "p50 below 500 ms", figures["p50"] < 500
     yield "a warm call of it", shown(spread(warm)), "", True
 
 

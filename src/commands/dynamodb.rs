@@ -14,8 +14,8 @@ use crate::plural::counted;
 
 /// How many changesets are read to learn their average size.
 const SAMPLE: usize = 1_000;
-/// How often a sweep saves its position.
-const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Longer than any sweep takes.
+const SWEEP_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Create, check or adopt a table in DynamoDB
 #[derive(Args)]
@@ -120,9 +120,14 @@ enum Command {
     },
     /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
     ///
-    /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it
-    /// stopped.
-    Sweep(Table),
+    /// Reads the whole table, from its beginning: half a read unit for 4 KB. If interrupted, run it again with --resume.
+    Sweep {
+        #[command(flatten)]
+        table: Table,
+        /// Begin where the last sweep has stopped, this command's or a schedule's: what lies before is not read
+        #[arg(long)]
+        resume: bool,
+    },
 }
 
 #[derive(Args)]
@@ -165,7 +170,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         Command::Migrate { from, to, region, cancel } => {
             migrate(DynamoDbTable::new(from, region), &to, cancel, output).await
         }
-        Command::Sweep(table) => sweep(table.into(), output).await,
+        Command::Sweep { table, resume } => sweep(table.into(), resume, output).await,
     }
 }
 
@@ -432,20 +437,12 @@ async fn migrate(from: DynamoDbTable, to: &str, cancel: bool, output: &mut Outpu
     )
 }
 
-async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {
+async fn sweep(table: DynamoDbTable, resume: bool, output: &mut Output) -> Outcome {
     let indexer =
         dynamodb::Indexer::open(&table.sdk_config().await, &table.name).await.map_err(table_failure)?;
-    let mut all = dynamodb::Swept::default();
-    while !all.is_done {
-        // Each call saves its position.
-        let swept = indexer.sweep(Instant::now() + SAVE_INTERVAL).await?;
-        all.items += swept.items;
-        all.indexed += swept.indexed;
-        all.calls += swept.calls;
-        all.read_units += swept.read_units;
-        all.is_done = swept.is_done;
-    }
-    let dynamodb::Swept { items, indexed, calls, read_units, .. } = all;
+    let swept =
+        if resume { indexer.sweep(Instant::now() + SWEEP_MAX).await } else { indexer.sweep_all().await };
+    let dynamodb::Swept { items, indexed, calls, read_units, .. } = swept?;
     output.either(
         &json!({
             "table": table.name, "items": items, "indexed": indexed, "calls": calls, "read_units": read_units,

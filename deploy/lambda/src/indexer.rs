@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use aws_lambda_events::dynamodb::Event as Records;
-use ees_projector::lambda::{changeset, deadline};
+use aws_lambda_events::dynamodb::{Event as Records, EventRecord};
+use ees_projector::lambda::{changeset, changeset_id, deadline, metric};
 use ees_store::dynamodb::{Candidate, Indexer};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
 use crate::environment::variable;
-use crate::{Environment, calls, metric};
+use crate::{Environment, calls};
 
 /// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing
 /// its changesets may each be retried for as long as the store retries, plus one attempt.
@@ -36,7 +36,7 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
         let set_aside = indexer.set_aside() as u64;
         if set_aside > 0 {
             // An alarm waits for it.
-            println!("{}", metric::count("SetAsideStreams", &[("Stack", stack)], set_aside));
+            println!("{}", metric("SetAsideStreams", &[("Stack", stack)], set_aside));
         }
         done
     })
@@ -58,15 +58,25 @@ pub async fn index(indexer: &Indexer, records: &Records) -> Result<usize, Error>
                 changeset_id: changeset.changeset_id,
             }),
             Ok(None) => {}
-            // It must not hold up the other records for ever. If it can be indexed, the sweep does it.
-            Err(error) => tracing::error!(
-                record = record.event_id,
-                error,
-                "a record of the table's stream can't be read; it is left out"
-            ),
+            // It must not hold up the other records for ever. Its place needs no more than its key.
+            Err(error) => {
+                tracing::error!(
+                    record = record.event_id,
+                    error,
+                    "a record of the table's stream can't be read; it gets its place in the order all the same, if it has a key"
+                );
+                candidates.extend(keyed(record));
+            }
         }
     }
     Ok(indexer.index(candidates).await?)
+}
+
+/// The changeset of a record, as its key tells.
+fn keyed(record: &EventRecord) -> Option<Candidate> {
+    let (stream_id, changeset_id) = changeset_id(record)?;
+    let size_bytes = usize::try_from(record.change.size_bytes).unwrap_or_default();
+    Some(Candidate { stream_id, changeset_id, size_bytes })
 }
 
 async fn sweep(indexer: &Indexer, until: Instant) -> Result<Value, Error> {

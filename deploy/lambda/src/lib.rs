@@ -13,7 +13,6 @@ pub mod api;
 mod calls;
 mod environment;
 pub mod indexer;
-mod metric;
 pub mod projector;
 pub mod publisher;
 

@@ -13,7 +13,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 
 use crate::environment::variable;
-use crate::{Environment, calls, metric};
+use crate::{Environment, calls};
 
 /// The time to finish a running step and to report the lag.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -27,16 +27,11 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let store = Store::open_with(&environment.config, &environment.table, options).await?;
     let log: Arc<dyn ChangesetLog> = Arc::new(store);
     let stack = &variable("EES_STACK")?;
-    let function = &Function::new(statistics(environment.read_models()?, log.clone())?);
-    let log = &log;
-    calls::serve(environment, |call: LambdaEvent<Value>| async move {
-        let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
-        let (head, next) = (log.head().await?.checkpoint, function.worker().checkpoint().await?);
-        let lag = head.get().saturating_sub(next.get());
-        // CloudWatch turns a log line of this form into a metric.
-        let dimensions = [("Stack", &**stack), ("Projection", function.worker().name())];
-        println!("{}", metric::count("ProjectionLag", &dimensions, lag));
-        done
+    let statistics = statistics(environment.read_models()?, log)?;
+    let dimensions = [("Stack", stack.clone()), ("Projection", statistics.name().to_owned())];
+    let function = &Function::new(statistics).with_metrics(dimensions);
+    calls::serve(environment, |call: LambdaEvent<Value>| {
+        function.on_schedule(deadline(&call.context, MARGIN))
     })
     .await
 }

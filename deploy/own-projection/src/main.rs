@@ -73,7 +73,12 @@ async fn main() -> Result<(), Error> {
     let keys: ApiKeys = variable("EES_API_KEYS")
         .map_or_else(|_| Ok(ApiKeys::none()), |keys| keys.parse())
         .map_err(|invalid| format!("EES_API_KEYS: {invalid}"))?;
-    let function = |files: OnDemand| Function::new(files).with_operators(keys.clone());
+    // What the template's alarms look at. Lambda sets the variable.
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME")?;
+    let function = |files: OnDemand| {
+        let function = Function::new(files).with_operators(keys.clone());
+        function.with_metrics([("Function", name.clone())])
+    };
 
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     // The stack's indexer gives changesets their checkpoints.

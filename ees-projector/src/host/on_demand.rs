@@ -18,6 +18,8 @@ use crate::reactor::{self, Reactor};
 use crate::settings::Settings;
 use crate::status::{Failure, Kind};
 use crate::worker::core::Core;
+#[cfg(feature = "aws-lambda")]
+use crate::worker::error::StepError;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
@@ -207,6 +209,15 @@ impl OnDemand {
         let next = self.checkpoint().await?;
         let looked = pending.look(&*self.log, |checkpoint| checkpoint < next).await;
         looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))
+    }
+
+    /// Returns how many changesets it is behind the log, and how many streams are parked.
+    #[cfg(feature = "aws-lambda")]
+    pub(crate) async fn lag_and_parked(&self) -> Result<(u64, usize), OperateError> {
+        let head = self.log.head().await.map_err(StepError::from)?.checkpoint;
+        let mut worker = self.worker.lock().await;
+        let lag = head.get().saturating_sub(worker.checkpoint().await?.get());
+        Ok((lag, worker.parked_streams().await?))
     }
 
     /// Returns the last error. The next success clears it.

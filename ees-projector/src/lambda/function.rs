@@ -16,12 +16,17 @@ use serde_json::Value;
 use super::batch::{Item, failed};
 use super::invocation::traced;
 use super::message_trace::trace_of;
+use super::metric::metric;
 use super::records;
 use crate::host::on_demand::OnDemand;
 use crate::host::pending_changesets::PendingChangesets;
 use crate::host::poll_backoff;
 use crate::spans;
+use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
+
+/// What the metrics may take of the time that is left for the end of a call.
+const METRICS_MAX: Duration = Duration::from_secs(1);
 
 /// A projection or a reactor that runs in an AWS Lambda function. Choose it when no process stays to run a
 /// `Projector`.
@@ -50,6 +55,8 @@ pub struct Function {
     worker: OnDemand,
     margin: Duration,
     after_each: Option<AfterEach>,
+    /// What the metrics are about, if they are printed.
+    dimensions: Option<Vec<(String, String)>>,
     #[cfg(feature = "api-gateway")]
     operators: Option<super::Gateway>,
 }
@@ -74,6 +81,7 @@ impl Function {
             worker,
             margin: Duration::from_secs(2),
             after_each: None,
+            dimensions: None,
             #[cfg(feature = "api-gateway")]
             operators: None,
         }
@@ -94,6 +102,30 @@ impl Function {
         F: Future<Output = ()> + Send + 'static,
     {
         Self { after_each: Some(Box::new(move || after_each().boxed())), ..self }
+    }
+
+    /// Prints two metrics at the end of each [scheduled call](Self::on_schedule), also of one that fails: `ProjectionLag`, the
+    /// changesets that the projection is behind, and `ParkedStreams`. CloudWatch finds them in the function's log, in the
+    /// namespace `ees` with these dimensions. Default: none.
+    ///
+    /// Set an alarm on `ProjectionLag` that takes missing data for a breach: it also tells that the schedule does not call
+    /// the function any more.
+    ///
+    /// ```no_run
+    /// # use ees_projector::{OnDemand, lambda::Function};
+    /// # fn example(names: OnDemand) -> Result<Function, std::env::VarError> {
+    /// let dimensions = [("Function", std::env::var("AWS_LAMBDA_FUNCTION_NAME")?)];
+    /// let function = Function::new(names).with_metrics(dimensions);
+    /// # Ok(function)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_metrics<N: Into<String>, V: Into<String>>(
+        self,
+        dimensions: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let dimensions = dimensions.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { dimensions: Some(dimensions), ..self }
     }
 
     /// Answers requests of a REST API of API Gateway as well: `/projections` and what is below, `/audit`, `/passed`,
@@ -170,6 +202,28 @@ impl Function {
     /// When the projection is paused, or when it is out of time after an error. The function then fails, so
     /// that its alarms notice.
     pub async fn on_schedule(&self, deadline: Instant) -> Result<Scheduled, Error> {
+        let done = self.drained(deadline).await;
+        let late = |_| Err(OperateError::Unavailable("nothing has answered in time".to_owned()));
+        match tokio::time::timeout(METRICS_MAX, self.metrics()).await.unwrap_or_else(late) {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            // No metric is what an alarm notices, too.
+            Err(error) => {
+                tracing::warn!(projection = self.worker.name(), %error, "how far the projection is behind is unknown");
+            }
+        }
+        done
+    }
+
+    /// The lines of [`with_metrics`](Self::with_metrics).
+    async fn metrics(&self) -> Result<Vec<Value>, OperateError> {
+        let Some(dimensions) = &self.dimensions else { return Ok(Vec::new()) };
+        let (lag, parked) = self.worker.lag_and_parked().await?;
+        let dimensions: Vec<_> = dimensions.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let counts = [("ProjectionLag", lag), ("ParkedStreams", parked as u64)];
+        Ok(counts.map(|(name, count)| metric(name, &dimensions, count)).into())
+    }
+
+    async fn drained(&self, deadline: Instant) -> Result<Scheduled, Error> {
         let drained = self.worker.drain_until(deadline).await;
         let error = self.worker.last_error().await.map(|failure| failure.message);
         if matches!(drained, Drained::CaughtUp | Drained::Elsewhere) {
@@ -317,5 +371,74 @@ fn changeset_in(body: Option<&str>) -> Option<(StreamId, ChangesetId)> {
             tracing::warn!(%error, "a message is not from the store; the queue's redrive policy removes it");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ees_store::{Commit, EventStore, Events, Expectation};
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{Fold, OnFailure, Order, Parking, Recorded, Retry, Settings, memory};
+
+    #[derive(Deserialize)]
+    struct Event {
+        number: u64,
+    }
+
+    struct Numbers;
+
+    impl Fold for Numbers {
+        type Event = Event;
+        type Key = String;
+        type State = u64;
+        fn name(&self) -> &str {
+            "numbers"
+        }
+        fn order(&self) -> Order {
+            Order::Stream
+        }
+        fn key(&self, event: Recorded<'_, Event>) -> Option<String> {
+            Some(event.stream_id().to_string())
+        }
+        fn fold(&self, _: Option<u64>, event: Recorded<'_, Event>) -> Option<u64> {
+            Some(event.event.number)
+        }
+    }
+
+    async fn told(function: &Function) -> Vec<(String, u64)> {
+        let value = |line: Value| {
+            let metric = line["_aws"]["CloudWatchMetrics"][0].clone();
+            assert_eq!((&metric["Namespace"], &line["Function"]), (&"ees".into(), &"f".into()));
+            let name = metric["Metrics"][0]["Name"].as_str().unwrap().to_owned();
+            let value = line[&name].as_u64().unwrap();
+            (name, value)
+        };
+        function.metrics().await.unwrap().into_iter().map(value).collect()
+    }
+
+    #[tokio::test]
+    async fn the_metrics_tell_how_far_it_is_behind_and_what_is_parked() {
+        let store = Arc::new(ees_store::memory::Store::new());
+        for (stream, event) in [("a", r#"{"number": 1}"#), ("b", r#"{"number": "one"}"#)] {
+            let events = Events::parse(&format!("[{event}]")).unwrap();
+            store.commit(Commit::new(stream.parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
+        }
+        let retry = Retry { times: 1, delay_min: Duration::ZERO, delay_max: Duration::ZERO };
+        let on_failure = OnFailure::Park(Parking::default());
+        let settings = Settings { retry, on_failure, ..Settings::default() };
+        let numbers = OnDemand::fold(Numbers, memory::Database::new(), store, settings).unwrap();
+        let function = Function::new(numbers);
+        assert!(function.metrics().await.unwrap().is_empty(), "nobody has asked for them");
+
+        let function = function.with_metrics([("Function", "f")]);
+        let expected =
+            |lag, parked| [("ProjectionLag".to_owned(), lag), ("ParkedStreams".to_owned(), parked)];
+        assert_eq!(told(&function).await, expected(2, 0));
+        function.on_schedule(Instant::now() + Duration::from_secs(10)).await.unwrap();
+        assert_eq!(told(&function).await, expected(0, 1));
     }
 }

@@ -16,6 +16,8 @@
 //! With the feature `api-gateway`, `Function::with_operators` lets the function answer operators too, and `Gateway` is
 //! any API as a function behind API Gateway.
 //!
+//! With [`Function::with_metrics`], CloudWatch knows how far the function is behind, so that an alarm can tell when it stands still.
+//!
 //! With the feature `opentelemetry`, each call is a span ([`traced`]).
 //!
 //! The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`.
@@ -26,6 +28,7 @@ mod function;
 pub(crate) mod gateway;
 mod invocation;
 mod message_trace;
+mod metric;
 mod notifications;
 #[cfg(feature = "sns")]
 mod publish;
@@ -36,7 +39,8 @@ pub use function::{Function, Scheduled, deadline};
 pub use gateway::Gateway;
 pub use invocation::traced;
 pub use message_trace::trace_of;
+pub use metric::metric;
 pub use notifications::{Notified, acknowledge_all_but, notifications};
 #[cfg(feature = "sns")]
 pub use publish::{publish_records, serve_publisher};
-pub use records::changeset;
+pub use records::{changeset, changeset_id};

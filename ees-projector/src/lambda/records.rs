@@ -2,7 +2,7 @@
 
 use aws_lambda_events::dynamodb::EventRecord;
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
-use ees_store::{Changeset, Events, Json, StreamId, StreamType, Timestamp, TraceContext};
+use ees_store::{Changeset, ChangesetId, Events, Json, StreamId, StreamType, Timestamp, TraceContext};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -32,6 +32,16 @@ struct Keys {
     changeset_id: u64,
 }
 
+impl Keys {
+    fn are_of_a_changeset(&self) -> bool {
+        !self.stream_id.starts_with(StreamId::RESERVED_PREFIX) && self.changeset_id > 0
+    }
+}
+
+fn keys(record: &EventRecord) -> Result<Keys, String> {
+    serde_dynamo::from_item(record.change.keys.clone()).map_err(|e| format!("its keys can't be read: {e}"))
+}
+
 /// Reports a record as failed: it and all later ones are delivered again. Without a sequence number, the
 /// whole batch is.
 pub(super) fn failure(sequence_number: Option<String>) -> DynamoDbBatchItemFailure {
@@ -50,9 +60,7 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     if record.event_name != "INSERT" {
         return Ok(None);
     }
-    let keys: Keys = serde_dynamo::from_item(record.change.keys.clone())
-        .map_err(|e| format!("its keys can't be read: {e}"))?;
-    if keys.stream_id.starts_with(StreamId::RESERVED_PREFIX) || keys.changeset_id == 0 {
+    if !keys(record)?.are_of_a_changeset() {
         return Ok(None);
     }
     let item: Item = serde_dynamo::from_item(record.change.new_image.clone()).map_err(|e| e.to_string())?;
@@ -78,6 +86,13 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     }))
 }
 
+/// The stream and the number of the changeset that a record inserts, also of one that can't be read otherwise. `None` for all
+/// other records.
+pub fn changeset_id(record: &EventRecord) -> Option<(StreamId, ChangesetId)> {
+    let keys = keys(record).ok().filter(|keys| record.event_name == "INSERT" && keys.are_of_a_changeset())?;
+    Some((StreamId::adopted(&keys.stream_id).ok()?, keys.changeset_id.into()))
+}
+
 fn timestamp(written: &str) -> Result<Timestamp, String> {
     Timestamp::parse_assuming_utc(written).map_err(|_| format!("its `timestamp` is \"{written}\""))
 }
@@ -89,6 +104,10 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: Option<&serde_json::Value>) -> Result<Option<Changeset>, String> {
+        changeset(&record(name, value))
+    }
+
+    fn record(name: &str, value: Option<&serde_json::Value>) -> EventRecord {
         let mut image = json!({
             "stream_id": {"S": "a"}, "changeset_id": {"N": "1"}, "first_event_id": {"N": "1"}, "last_event_id": {"N": "2"},
             "events": {"S": "[1, 2]"}, "metadata": {"S": "{}"}, "timestamp": {"S": "2020-01-02T03:04:05.678901"},
@@ -104,7 +123,17 @@ mod tests {
                 "Keys": {"stream_id": {"S": "a"}, "changeset_id": {"N": "1"}},
             },
         });
-        changeset(&serde_json::from_value(record).unwrap())
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn a_changeset_that_can_not_be_read_is_known_by_its_key() {
+        let unreadable = record("events", Some(&json!({"S": "[1"})));
+        assert!(changeset(&unreadable).is_err());
+        assert_eq!(changeset_id(&unreadable), Some(("a".parse().unwrap(), 1.into())));
+        let mut changed = unreadable;
+        changed.event_name = "MODIFY".to_owned();
+        assert_eq!(changeset_id(&changed), None);
     }
 
     #[test]

@@ -329,6 +329,33 @@ pub async fn two_swaps_at_once_are_one<S: Subject>() {
     }
 }
 
+/// A swap needs all that the log has. What it does not show yet, as an index that lags, is no log that went back: the swap is
+/// refused for now, and the standby goes on.
+pub async fn a_swap_waits_for_what_the_log_does_not_show_yet<S: Subject>() {
+    for partitions in supported::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let bench = start(&log, &subject, &Journal::new(), split(partitions));
+        bench.caught_up().await;
+        let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
+        let is_complete = |status: &Status| {
+            status.standby.as_ref().is_some_and(|it| it.rebuild.is_none() && it.checkpoint == status.head)
+        };
+        bench.status_when(is_complete).await;
+        log.hold_back().await;
+        log.append("s0", &note("late")).await;
+        let refused = bench.handle().swap("journal", false, "").await;
+        assert!(matches!(refused, Err(OperateError::Unavailable(_))), "{refused:?}");
+        let standby = bench.handle().status("journal").await.unwrap().standby.unwrap();
+        assert_ne!(standby.state, State::Stopped, "{standby:?}");
+        log.show_all();
+        bench.handle().swap("journal", false, "").await.unwrap();
+        bench.caught_up().await;
+        assert!(bench.texts("s0").await.unwrap().ends_with(" late"));
+        bench.close().await;
+    }
+}
+
 /// A host that does not stay builds the standby of a new version, compares and swaps it, and lets the old one follow.
 pub async fn a_host_that_does_not_stay_builds_and_swaps_a_standby<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {

@@ -230,6 +230,7 @@ macro_rules! database_laws {
                 a_verification_beside_new_events_finds_what_differs_only
                 a_swap_beside_new_events_loses_none
                 two_swaps_at_once_are_one
+                a_swap_waits_for_what_the_log_does_not_show_yet
                 a_host_that_does_not_stay_builds_and_swaps_a_standby
                 a_standby_is_completed_and_swapped_after_a_restart
                 a_standby_is_operated_by_its_own_name

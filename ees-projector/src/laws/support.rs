@@ -28,19 +28,35 @@ pub(super) async fn fresh<S: Subject>() -> Arc<S> {
 }
 
 /// A log whose content can be exchanged under its reader, as a restore would.
-pub(super) struct ChangingLog(RwLock<Arc<memory::Store>>);
+#[derive(Default)]
+pub(super) struct ChangingLog {
+    store: RwLock<Arc<memory::Store>>,
+    /// Changesets from here on are not shown, although the log says that they are there.
+    held_back: RwLock<Option<Checkpoint>>,
+}
 
 impl ChangingLog {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Arc::new(memory::Store::new()))))
+        Arc::default()
     }
 
     pub(super) fn store(&self) -> Arc<memory::Store> {
-        self.0.read().unwrap().clone()
+        self.store.read().unwrap().clone()
+    }
+
+    /// Shows nothing more that is appended, as an index that lags.
+    pub(super) async fn hold_back(&self) {
+        let head = self.store().head().await.unwrap().checkpoint;
+        *self.held_back.write().unwrap() = Some(head);
+    }
+
+    /// Shows all again.
+    pub(super) fn show_all(&self) {
+        *self.held_back.write().unwrap() = None;
     }
 
     pub(super) fn exchange(&self, other: memory::Store) {
-        *self.0.write().unwrap() = Arc::new(other);
+        *self.store.write().unwrap() = Arc::new(other);
     }
 
     /// Appends one event to a stream, whatever its length; its place.
@@ -83,7 +99,13 @@ pub(super) async fn append(store: &memory::Store, stream: &str, event: &str) -> 
 #[async_trait]
 impl ChangesetLog for ChangingLog {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
-        self.store().read(query).await
+        let from = query.from;
+        let mut page = self.store().read(query).await?;
+        if let Some(held_back) = *self.held_back.read().unwrap() {
+            page.changesets.retain(|changeset| changeset.checkpoint < held_back);
+            page.next = page.next.min(held_back).max(from);
+        }
+        Ok(page)
     }
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
         self.store().locate(stream_id, changeset_id).await

@@ -23,6 +23,8 @@ pub(crate) trait OnDemandWorker: Send {
     fn drain_standby_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained>;
     /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
+    /// Returns how many streams are parked.
+    fn parked_streams(&mut self) -> BoxFuture<'_, Result<usize, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
     fn set_clock(&mut self, clock: Clock);
 }
@@ -58,6 +60,10 @@ impl<D: Database> OnDemandWorker for OnDemandRunners<D> {
 
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>> {
         self.live.position().boxed()
+    }
+
+    fn parked_streams(&mut self) -> BoxFuture<'_, Result<usize, OperateError>> {
+        async move { Ok(self.live.core.parked().await?.len()) }.boxed()
     }
 
     fn last_error(&self) -> Option<Failure> {

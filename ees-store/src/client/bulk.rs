@@ -108,7 +108,8 @@ struct Line {
     message: Option<String>,
 }
 
-fn read(body: &[u8], commits: &[Commit]) -> serde_json::Result<Vec<Result<Committed>>> {
+/// The verdicts of an answer, one for each of these commits.
+pub(crate) fn read(body: &[u8], commits: &[Commit]) -> serde_json::Result<Vec<Result<Committed>>> {
     let lines = serde_json::Deserializer::from_slice(body).into_iter::<Line>();
     let lines = lines.collect::<serde_json::Result<Vec<_>>>()?;
     if lines.len() != commits.len() {

@@ -1,5 +1,6 @@
 //! An indexer outside of a store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::identity;
 use super::item::Item;
 use super::options::Options;
 use super::plan::Candidate;
-use super::set_aside_list::SetAsideList;
+use super::set_aside_list::{Call, SetAsideList};
 use super::sweep::{self, Swept};
 use super::table::Table;
 use super::worker::Worker;
@@ -37,9 +38,16 @@ const SAVE_EVERY: u64 = 100;
 /// ```
 pub struct Indexer {
     table: Table,
-    worker: Mutex<Worker>,
+    work: Mutex<Work>,
     set_aside: Arc<AtomicUsize>,
-    set_aside_list: Mutex<SetAsideList>,
+}
+
+struct Work {
+    worker: Worker,
+    set_aside: SetAsideList,
+    /// What a failed call has left that its caller does not know of: changesets of streams that are set aside no more, and
+    /// earlier ones of streams.
+    left: Vec<Candidate>,
 }
 
 impl Indexer {
@@ -52,8 +60,8 @@ impl Indexer {
         identity::open(&table).await?;
         let worker = Worker::new(table.clone(), None);
         let set_aside = worker.set_aside();
-        let set_aside_list = Mutex::default();
-        Ok(Self { table, worker: Mutex::new(worker), set_aside, set_aside_list })
+        let work = Work { worker, set_aside: SetAsideList::default(), left: Vec::new() };
+        Ok(Self { table, work: Mutex::new(work), set_aside })
     }
 
     /// Indexes these changesets, and earlier ones of their streams that were missed. Returns how many it has
@@ -71,13 +79,29 @@ impl Indexer {
 
     /// Also looks at the streams that were written down as set aside, if that is asked for.
     async fn index_with(&self, mut candidates: Vec<Candidate>, listed: bool) -> Result<usize> {
-        let mut worker = self.worker.lock().await;
-        let mut list = self.set_aside_list.lock().await;
+        let mut work = self.work.lock().await;
+        let Work { worker, set_aside, left } = &mut *work;
+        let given: HashSet<_> = candidates.iter().map(|it| (it.stream_id.clone(), it.changeset_id)).collect();
         if listed {
-            candidates.extend(list.read(&self.table).await?);
+            candidates.extend(set_aside.read(&self.table).await?);
         }
-        let indexed = worker.index(&mut candidates).await;
-        let written = list.write(&self.table, worker.stuck(), indexed.is_ok()).await;
+        left.append(&mut candidates);
+        let indexed = worker.index(left).await;
+        match &indexed {
+            // The caller repeats its own.
+            Err(error) if error.is_transient() => {
+                left.retain(|it| !given.contains(&(it.stream_id.clone(), it.changeset_id)));
+            }
+            // One of them may be what fails each time. The sweep finds the others.
+            Err(_) => left.clear(),
+            Ok(_) => {}
+        }
+        let call = match (&indexed, listed) {
+            (Err(_), _) => Call::Failed,
+            (Ok(_), true) => Call::OfTheList,
+            (Ok(_), false) => Call::OfOthers,
+        };
+        let written = set_aside.write(&self.table, worker.stuck(), call).await;
         if let Err(error) = written {
             // The next call writes it. What was indexed is indexed.
             tracing::warn!(%error, "the streams that are set aside could not be written down");
@@ -106,7 +130,19 @@ impl Indexer {
     /// Safe. The next call begins where the last one that returned has stopped, or about a hundred megabytes
     /// before the position of this one.
     pub async fn sweep(&self, until: Instant) -> Result<Swept> {
-        self.sweep_from(sweep::progress(&self.table).await?.at, until).await
+        self.sweep_from(sweep::progress(&self.table).await?.at, Some(until)).await
+    }
+
+    /// Sweeps the whole table, from its beginning to its end: for an operator, who wants to know that nothing is left. A
+    /// [`sweep`](Self::sweep) begins where the last one stopped.
+    ///
+    /// # Errors
+    /// As for [`index`](Self::index). [`sweep`](Self::sweep) goes on from there.
+    ///
+    /// # Cancellation
+    /// As for [`sweep`](Self::sweep).
+    pub async fn sweep_all(&self) -> Result<Swept> {
+        self.sweep_from(None, None).await
     }
 
     /// As [`sweep`](Self::sweep), but returns `None` at once if a sweep has reached the end of the table less
@@ -126,15 +162,16 @@ impl Indexer {
         if !progress.is_due(every) {
             return Ok(None);
         }
-        self.sweep_from(progress.at, until).await.map(Some)
+        self.sweep_from(progress.at, Some(until)).await.map(Some)
     }
 
-    async fn sweep_from(&self, mut from: Option<Item>, until: Instant) -> Result<Swept> {
+    async fn sweep_from(&self, mut from: Option<Item>, until: Option<Instant>) -> Result<Swept> {
         let mut swept = Swept::default();
-        self.worker.lock().await.hurry();
+        self.work.lock().await.worker.hurry();
         loop {
             let part = self.sweep_part(&mut from, &mut swept).await;
-            let is_over = part.is_err() || swept.is_done || Instant::now() >= until;
+            let is_over =
+                part.is_err() || swept.is_done || until.is_some_and(|until| Instant::now() >= until);
             let is_saved = swept.calls > 0 && (is_over || swept.calls.is_multiple_of(SAVE_EVERY));
             let saved =
                 if is_saved { sweep::save_position(&self.table, from.as_ref()).await } else { Ok(()) };

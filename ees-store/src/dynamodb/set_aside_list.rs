@@ -21,6 +21,18 @@ const STREAMS_MAX: usize = 100;
 #[derive(Default)]
 pub(super) struct SetAsideList {
     known: BTreeSet<String>,
+    /// Those of them that no call has tried since they were read, or since a call failed: they stay on the list.
+    untried: BTreeSet<String>,
+}
+
+/// What a call of the indexer has tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// What [`SetAsideList::read`] returned, among others.
+    OfTheList,
+    OfOthers,
+    /// Nobody knows.
+    Failed,
 }
 
 impl SetAsideList {
@@ -29,6 +41,7 @@ impl SetAsideList {
         let found = table.get(item::key(LIST, 0)).await?;
         let listed = found.as_ref().and_then(|found| found.get(STREAMS)?.as_ss().ok());
         self.known = listed.into_iter().flatten().cloned().collect();
+        self.untried = self.known.clone();
         let mut candidates = Vec::new();
         for (changeset_id, stream_id) in self.known.iter().filter_map(|entry| entry.split_once(' ')) {
             let Ok(changeset_id) = changeset_id.parse() else { continue };
@@ -38,18 +51,29 @@ impl SetAsideList {
         Ok(candidates)
     }
 
-    /// Writes down what has changed: these are set aside now. What else was known is over, if all of it was `tried`.
+    /// The list as it should be after a call.
+    fn after<'s>(
+        &mut self,
+        set_aside: impl Iterator<Item = (&'s StreamId, ChangesetId)>,
+        call: Call,
+    ) -> BTreeSet<String> {
+        match call {
+            Call::OfTheList => self.untried.clear(),
+            Call::OfOthers => {}
+            Call::Failed => self.untried.clone_from(&self.known),
+        }
+        let all: BTreeSet<_> = set_aside.map(|(stream_id, at)| format!("{at} {stream_id}")).collect();
+        all.into_iter().take(STREAMS_MAX).chain(self.untried.iter().cloned()).collect()
+    }
+
+    /// Writes down what has changed: these are set aside now. What else was known is over, if it was tried.
     pub(super) async fn write(
         &mut self,
         table: &Table,
         set_aside: impl Iterator<Item = (&StreamId, ChangesetId)>,
-        tried: bool,
+        call: Call,
     ) -> Result<()> {
-        let all: BTreeSet<_> = set_aside.map(|(stream_id, at)| format!("{at} {stream_id}")).collect();
-        let mut now: BTreeSet<_> = all.into_iter().take(STREAMS_MAX).collect();
-        if !tried {
-            now.extend(self.known.iter().cloned());
-        }
+        let now = self.after(set_aside, call);
         let added: Vec<_> = now.difference(&self.known).cloned().collect();
         let removed: Vec<_> = self.known.difference(&now).cloned().collect();
         for (action, entries) in [("ADD #s :e", added), ("DELETE #s :e", removed)] {
@@ -66,5 +90,27 @@ impl SetAsideList {
         }
         self.known = now;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_stays_on_the_list_until_a_call_has_tried_it() {
+        let (a, b) = ("a".parse::<StreamId>().unwrap(), "b".parse::<StreamId>().unwrap());
+        let listed = || BTreeSet::from(["1 a".to_owned()]);
+        let mut list = SetAsideList { known: listed(), untried: listed() };
+        let none = std::iter::empty::<(&StreamId, ChangesetId)>;
+        // Its own call fails; those that follow have other changesets.
+        assert_eq!(list.after(none(), Call::Failed), listed());
+        assert_eq!(list.after(none(), Call::OfOthers), listed());
+        list.known = list.after([(&b, 2.into())].into_iter(), Call::OfOthers);
+        assert_eq!(list.known, BTreeSet::from(["1 a".to_owned(), "2 b".to_owned()]));
+        // A call that fails has tried none of them.
+        assert_eq!(list.after(none(), Call::Failed), list.known);
+        assert_eq!(list.after([(&a, 1.into())].into_iter(), Call::OfTheList), listed());
+        assert!(list.after(none(), Call::OfTheList).is_empty());
     }
 }

@@ -5,8 +5,11 @@
 #![expect(clippy::panic, reason = "a target fails by panicking")]
 
 mod answer;
+mod api_keys;
+mod bulk_answer;
 mod bulk_body;
 mod commit_body;
+mod dead_letter;
 mod event;
 mod headers;
 #[cfg(feature = "dynamodb")]
@@ -23,8 +26,11 @@ mod tests;
 mod timestamp;
 
 pub use answer::{page, problem};
+pub use api_keys::api_keys;
+pub use bulk_answer::bulk_answer;
 pub use bulk_body::bulk_body;
 pub use commit_body::commit_body;
+pub use dead_letter::dead_letter;
 pub use event::event;
 pub use headers::{name, trace};
 #[cfg(feature = "dynamodb")]

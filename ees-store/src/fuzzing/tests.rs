@@ -3,8 +3,11 @@
 use ees_test_fuzzing::{RUNS, targets};
 
 targets! {
+    api_keys: RUNS;
+    bulk_answer: RUNS;
     bulk_body: RUNS;
     commit_body: RUNS;
+    dead_letter: RUNS;
     event: RUNS;
     item: RUNS;
     json: RUNS;

@@ -19,7 +19,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub(super) const ALL: [Self; 3] = [Self::Read, Self::Commit, Self::Admin];
+    pub(crate) const ALL: [Self; 3] = [Self::Read, Self::Commit, Self::Admin];
 
     /// Its name, in lists of keys and in answers.
     pub const fn name(self) -> &'static str {
@@ -39,7 +39,7 @@ impl fmt::Display for Scope {
 
 /// The scopes of one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Scopes {
+pub(crate) struct Scopes {
     read: bool,
     commit: bool,
     admin: bool,
@@ -51,7 +51,7 @@ impl Scopes {
         Scope::ALL.into_iter().filter(|scope| self.allow(*scope)).map(Scope::name).collect()
     }
 
-    pub(super) fn allow(self, scope: Scope) -> bool {
+    pub(crate) fn allow(self, scope: Scope) -> bool {
         self.admin
             || match scope {
                 Scope::Read => self.read,
@@ -97,10 +97,10 @@ struct Entry {
 }
 
 /// A key that is known, as a request has shown it.
-pub(super) struct Pass {
+pub(crate) struct Pass {
     keys: ApiKeys,
     hash: Hash,
-    pub(super) scopes: Scopes,
+    pub(crate) scopes: Scopes,
 }
 
 impl Pass {
@@ -184,7 +184,7 @@ impl ApiKeys {
     }
 
     /// What the bearer of this key may do; `None` when the key is not known.
-    pub(super) fn pass(&self, key: &[u8]) -> Option<Pass> {
+    pub(crate) fn pass(&self, key: &[u8]) -> Option<Pass> {
         let hash = Sha256::digest(key).into();
         let scopes = scopes_in(&self.0.borrow(), &hash)?;
         Some(Pass { keys: self.clone(), hash, scopes })

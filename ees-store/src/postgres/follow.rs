@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, PgPool};
 
 use super::head::Head;
 use super::readers::Readers;
+use super::server::in_time;
 
 /// The channel on which writers tell followers.
 const CHANNEL: &str = "ees_store";
@@ -73,7 +74,7 @@ pub(super) async fn tell(head: Arc<Head>, options: PgConnectOptions) {
             notify.execute(&mut open).await?;
             Ok::<_, sqlx::Error>(open)
         };
-        match telling.await {
+        match in_time(telling).await {
             Ok(open) => {
                 connection = Some(open);
                 tokio::time::sleep(TELL_EVERY).await;

@@ -35,12 +35,13 @@ struct Wire {
 }
 
 /// A line, ready to commit as soon as its position in the stream is known.
+#[derive(Debug)]
 pub(super) struct Entry {
-    commit: Commit,
+    pub(super) commit: Commit,
     /// The expectation in the line itself.
-    expected: Option<ChangesetId>,
+    pub(super) expected: Option<ChangesetId>,
     /// The changeset that the line was when it was exported.
-    exported: Option<ChangesetId>,
+    pub(super) exported: Option<ChangesetId>,
 }
 
 impl Entry {
@@ -110,7 +111,7 @@ impl Entry {
 
     /// Deterministic: the same line gets the same key in every run. Different lines get different keys, even
     /// if they differ only in their expectation.
-    fn key(&self, ordinal: u64) -> String {
+    pub(super) fn key(&self, ordinal: u64) -> String {
         let Self { commit, expected, .. } = self;
         let expected = expected.map(|id| format!("\"expected_last_changeset\":{id},")).unwrap_or_default();
         let hash = Sha256::new_with_prefix(commit.stream_id.as_str())

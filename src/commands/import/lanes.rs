@@ -51,6 +51,16 @@ impl Queued {
     }
 }
 
+/// When the lanes end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    WithTheFile,
+    /// A line has failed: no more are read. Those before it are committed.
+    WithWhatIsRead,
+    /// Although there may be more lines in them.
+    Now,
+}
+
 /// Shared by all lanes.
 struct Shared {
     client: Client,
@@ -59,8 +69,7 @@ struct Shared {
     read_ahead: Arc<Semaphore>,
     imported: AtomicU64,
     already_there: AtomicU64,
-    /// Whether the lanes should stop, although there may be more lines.
-    interrupted: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     /// The failure with the lowest line number.
     failure: Mutex<Option<(u64, Failure)>>,
     progress: Progress,
@@ -76,7 +85,7 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
         read_ahead: Arc::new(Semaphore::new(READ_AHEAD_KIB)),
         imported: AtomicU64::new(0),
         already_there: AtomicU64::new(0),
-        interrupted: watch::Sender::new(false),
+        stop: watch::Sender::new(Stop::WithTheFile),
         failure: Mutex::new(None),
         progress: Progress::of_bytes(lines.length(), output),
         started: Instant::now(),
@@ -90,22 +99,33 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
     }
     let feeder = shared.clone();
     let mut feeding = tokio::task::spawn_blocking(move || feeder.feed(lines, &lanes));
-    let mut fed = Ok(());
+    let ended = async {
+        tokio::select! {
+            fed = &mut feeding => fed.map_err(Failure::other)?,
+            // The feeder may wait for its input for ever.
+            () = shared.has_failed() => {}
+        }
+        all_ended(&mut tasks).await
+    };
     tokio::select! {
-        () = async {
-            fed = (&mut feeding).await;
-            while tasks.join_next().await.is_some() {}
-        } => {}
+        ended = ended => ended?,
         interrupted = interrupted => shared.interrupt(interrupted),
     }
     // After an interruption, what is in flight is stored and counted.
-    while tasks.join_next().await.is_some() {}
-    fed.map_err(Failure::other)?;
+    all_ended(&mut tasks).await?;
     let counts = shared.counts();
     match shared.failure().take() {
         None => Ok(counts),
         Some((_, failure)) => Err(counts.broken_off(failure)),
     }
+}
+
+/// Waits for all lanes. One that ended by a panic may have left lines.
+async fn all_ended(lanes: &mut JoinSet<()>) -> Outcome {
+    while let Some(ended) = lanes.join_next().await {
+        ended.map_err(Failure::other)?;
+    }
+    Ok(())
 }
 
 impl Shared {
@@ -139,17 +159,18 @@ impl Shared {
     async fn run_lane(self: Arc<Self>, mut queue: UnboundedReceiver<Queued>) {
         // For each stream, the number of its lines so far and the changeset of the last one.
         let mut streams = HashMap::<StreamId, (u64, ChangesetId)>::new();
-        let mut interrupted = self.interrupted.subscribe();
+        let (mut stop, mut read) = (self.stop.subscribe(), self.stop.subscribe());
         let (mut batch_size, mut behind) = (1, VecDeque::new());
         loop {
             if behind.is_empty() {
                 let queued = tokio::select! {
                     biased;
-                    _ = interrupted.wait_for(|interrupted| *interrupted) => return,
+                    _ = stop.wait_for(|stop| *stop == Stop::Now) => return,
                     queued = queue.recv() => queued,
+                    _ = read.wait_for(|stop| *stop != Stop::WithTheFile) => None,
                 };
                 behind.extend(queued);
-            } else if *interrupted.borrow() {
+            } else if *stop.borrow() == Stop::Now {
                 return;
             }
             while behind.len() < BATCH_MAX
@@ -253,12 +274,26 @@ impl Shared {
         if first.as_ref().is_none_or(|(first, _)| line < *first) {
             *first = Some((line, failure));
         }
+        drop(first);
+        self.stop.send_if_modified(|stop| {
+            let goes_on = *stop == Stop::WithTheFile;
+            if goes_on {
+                *stop = Stop::WithWhatIsRead;
+            }
+            goes_on
+        });
     }
 
-    /// Stops the reader and the lanes. The reader may be waiting for its input for ever.
+    async fn has_failed(&self) {
+        // The sender is this one's own.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop != Stop::WithTheFile).await;
+    }
+
+    /// Stops the reader and the lanes. A line that has failed before is what is told.
     fn interrupt(&self, failure: Failure) {
-        self.fail(0, failure);
-        self.interrupted.send_replace(true);
+        self.read_ahead.close();
+        self.failure().get_or_insert((0, failure));
+        self.stop.send_replace(Stop::Now);
     }
 
     fn has_failed_before(&self, line: u64) -> bool {

@@ -71,7 +71,7 @@ impl Lines {
         Self::read(path, length.is_file().then_some(length.len()), file)
     }
 
-    fn read(name: &str, length: Option<u64>, source: impl Read + Send + 'static) -> Outcome<Self> {
+    pub(super) fn read(name: &str, length: Option<u64>, source: impl Read + Send + 'static) -> Outcome<Self> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut reader = BufReader::new(CountingReader { source, bytes_read: bytes_read.clone() });
         let gzipped = reader.fill_buf().map_err(|e| Failure::file(name, &e))?.starts_with(&GZIP_MAGIC);

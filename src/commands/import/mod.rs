@@ -2,6 +2,8 @@
 
 mod counts;
 mod entry;
+#[cfg(test)]
+mod fuzzing;
 mod interrupted;
 mod keep_order;
 mod lanes;

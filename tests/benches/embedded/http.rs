@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::serve::{Listener, ListenerExt};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use ees_store::sqlite;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -23,11 +26,16 @@ use crate::shared::workload::Workload;
 
 const CONNECTIONS: usize = 64;
 
-pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut Report) {
+pub(crate) async fn measure(workload: &Workload, limits: &Limits, by_library: f64, report: &mut Report) {
+    let took = bare(workload).await;
+    let what = format!("limit: HTTP, {CONNECTIONS} connections, without a store");
+    let bare = report.rate(&what, workload.events(), took, None, None);
+    // On the same processors, one after the other.
+    let both = 1.0 / (1.0 / bare + 1.0 / by_library);
     let server = Served::new().await;
     let took = append_over_http(server.address, workload, "").await;
     let what = format!("append, HTTP, {CONNECTIONS} connections");
-    report.rate(&what, workload.events(), took, Some(limits.by_thousand), Some(60_000.0));
+    report.rate(&what, workload.events(), took, Some(both), Some(60_000.0));
 
     let client = server.client();
     let Enumerated { events, took, .. } = enumerate(&client, 1_000).await;
@@ -46,6 +54,19 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
         Some(100_000.0),
     );
     server.stop().await;
+}
+
+/// The same requests to a server that reads the body, and answers what a commit is answered.
+async fn bare(workload: &Workload) -> Duration {
+    let answer = r#"{"stream_id":"account-00000000","changeset_id":1}"#;
+    let router = Router::new().fallback(async move |_: Bytes| answer);
+    let listener =
+        TcpListener::bind("127.0.0.1:0").await.unwrap().tap_io(|tcp| tcp.set_nodelay(true).unwrap());
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+    let took = append_over_http(address, workload, "").await;
+    serving.abort();
+    took
 }
 
 /// A server before a store of its own.

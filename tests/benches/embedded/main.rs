@@ -16,6 +16,7 @@ mod folds;
 mod http;
 mod latency;
 mod limits;
+mod plain;
 mod read;
 mod remote;
 #[path = "../shared/mod.rs"]
@@ -57,8 +58,8 @@ async fn main() {
     );
     let mut report = Report::default();
     let limits = limits::measure(&workload, &mut report);
-    append::measure(&workload, &limits, &mut report).await;
-    http::measure(&workload, &limits, &mut report).await;
+    let by_library = append::measure(&workload, &limits, &mut report).await;
+    http::measure(&workload, &limits, by_library, &mut report).await;
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
     timers::measure(short, &mut report).await;

@@ -69,7 +69,7 @@ pub(crate) async fn measure(workload: &Workload) {
 async fn by_library(workload: &Workload) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn EventStore> = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
-    append(&store, workload, workload.appends, WRITERS).await.took
+    append(&store, workload.appends, WRITERS, workload.commits()).await.took
 }
 
 /// Each request has a caller that is not sampled.

@@ -18,7 +18,7 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
         let appends = workload.appends.min(if writers == 1 { 10_000 } else { u64::MAX });
         let url = databases.fresh().await;
         let store: Arc<dyn EventStore> = Arc::new(Store::connect(&url).await.unwrap());
-        let appended = append(&store, workload, appends, writers).await;
+        let appended = append(&store, appends, writers, workload.commits()).await;
         let limit = if writers == 1 { limits.singly } else { limits.by_64 };
         let what = format!("append, library, {writers} writers");
         report.rate(&what, appends * 2, appended.took, Some(limit), Some(aim));

@@ -16,6 +16,7 @@ mod append;
 mod catch_up;
 mod latency;
 mod limits;
+mod plain;
 mod processes;
 mod read;
 mod rebuild;

@@ -72,7 +72,7 @@ pub(crate) async fn write(arguments: &[String]) {
     let store: Arc<dyn EventStore> = Arc::new(Store::connect(&arguments[2]).await.unwrap());
     say("ready");
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    append(&store, &workload, workload.appends, WRITERS).await;
+    append(&store, workload.appends, WRITERS, workload.commits()).await;
     say("done");
 }
 

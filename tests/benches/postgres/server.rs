@@ -59,11 +59,12 @@ impl Databases {
     }
 }
 
-/// Creates a store's tables without starting its tasks.
-pub(crate) async fn with_tables(databases: &Databases) -> PgConnection {
+/// A database with a store's tables: its URL, and a connection.
+pub(crate) async fn with_tables(databases: &Databases) -> (String, PgConnection) {
     let url = databases.fresh().await;
     drop(Store::connect(&url).await.unwrap());
-    PgConnection::connect(&url).await.unwrap()
+    let connection = PgConnection::connect(&url).await.unwrap();
+    (url, connection)
 }
 
 /// Does what autovacuum would do in the minutes after a load.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use ees_store::EventStore;
+use ees_store::{Commit, EventStore};
 
-use super::workload::Workload;
+use super::workload::{Append, Workload};
 
 pub(crate) struct Appended {
     pub(crate) took: Duration,
@@ -14,20 +14,19 @@ pub(crate) struct Appended {
     pub(crate) waits: Vec<Duration>,
 }
 
-/// Sends each append once. The appends of a stream keep their order, because the writers share one counter,
-/// and a stream recurs only after all others.
+/// Sends each append once. The appends of a stream keep their order if it recurs only after many others, because the writers
+/// share one counter.
 pub(crate) async fn append(
     store: &Arc<dyn EventStore>,
-    workload: &Workload,
     appends: u64,
     writers: u64,
+    commit: impl Fn(u64) -> Commit + Clone + Send + 'static,
 ) -> Appended {
     let next = Arc::new(AtomicU64::new(0));
-    let workload = Arc::new(*workload);
     let begun = Instant::now();
     let tasks: Vec<_> = (0..writers)
         .map(|_| {
-            let (store, workload, next) = (store.clone(), workload.clone(), next.clone());
+            let (store, commit, next) = (store.clone(), commit.clone(), next.clone());
             tokio::spawn(async move {
                 let mut waits = Vec::new();
                 loop {
@@ -35,7 +34,7 @@ pub(crate) async fn append(
                     if n >= appends {
                         return waits;
                     }
-                    let commit = workload.commit(n);
+                    let commit = commit(n);
                     let begun = Instant::now();
                     store.commit(commit).await.unwrap();
                     waits.push(begun.elapsed());
@@ -52,10 +51,15 @@ pub(crate) async fn append(
 
 /// Appends the whole workload quickly, to prepare other measurements.
 pub(crate) async fn fill(store: &dyn EventStore, workload: &Workload) {
+    append_together(store, workload.all()).await;
+}
+
+/// Appends some hundreds in one call.
+pub(crate) async fn append_together(store: &dyn EventStore, appends: impl Iterator<Item = Append>) {
     const TOGETHER: usize = 500;
-    for from in (0..workload.appends).step_by(TOGETHER) {
-        let to = workload.appends.min(from + TOGETHER as u64);
-        for verdict in store.commit_in_order((from..to).map(|n| workload.commit(n)).collect()).await {
+    let mut commits = appends.map(|append| append.commit()).peekable();
+    while commits.peek().is_some() {
+        for verdict in store.commit_in_order(commits.by_ref().take(TOGETHER).collect()).await {
             verdict.unwrap();
         }
     }

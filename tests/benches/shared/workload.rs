@@ -35,7 +35,37 @@ impl Workload {
     }
 
     pub(crate) fn commit(&self, n: u64) -> Commit {
-        let (stream, last) = self.stream(n);
-        Commit::new(stream, Expectation::LastChangeset(last.into()), Events::parse(&Self::body(n)).unwrap())
+        self.append(n).commit()
+    }
+
+    /// All appends, in their order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Append> {
+        (0..self.appends).map(|n| self.append(n))
+    }
+
+    fn append(&self, n: u64) -> Append {
+        let (stream_id, last) = self.stream(n);
+        Append { n, stream_id, last }
+    }
+
+    /// The commits, by their number.
+    pub(crate) fn commits(&self) -> impl Fn(u64) -> Commit + Clone + Send + 'static {
+        let workload = *self;
+        move |n| workload.commit(n)
+    }
+}
+
+/// The `n`th append, to a stream whose last changeset is `last`.
+#[derive(Clone, Debug)]
+pub(crate) struct Append {
+    pub(crate) n: u64,
+    pub(crate) stream_id: StreamId,
+    pub(crate) last: u64,
+}
+
+impl Append {
+    pub(crate) fn commit(&self) -> Commit {
+        let events = Events::parse(&Workload::body(self.n)).unwrap();
+        Commit::new(self.stream_id.clone(), Expectation::LastChangeset(self.last.into()), events)
     }
 }

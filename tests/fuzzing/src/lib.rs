@@ -35,7 +35,7 @@ pub fn fuzz(target: &str, runs: u64, check: impl Fn(&[u8])) {
     let mut mutator = Mutator::new(seed, &inputs);
     for number in 1..=runs {
         let again = format!(
-            "again: EES_FUZZ_SEED={seed} EES_FUZZ_RUNS={number} cargo test --workspace --lib fuzzing::tests::{target}"
+            "again: EES_FUZZ_SEED={seed} EES_FUZZ_RUNS={number} cargo test --workspace --lib --bins fuzzing::tests::{target}"
         );
         run(target, &mutator.mutated(), &check, &again);
     }

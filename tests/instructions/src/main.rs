@@ -11,6 +11,7 @@ mod paths;
 #[allow(dead_code, reason = "the benchmarks use the rest")]
 mod read;
 #[path = "../../benches/shared/workload.rs"]
+#[allow(dead_code, reason = "the benchmarks use the rest")]
 mod workload;
 
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use crate::standby::Comparison;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
+use crate::worker::log_identity::late;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
@@ -181,7 +182,11 @@ impl<D: Database> Runner<D> {
                 Some(_) => self.core.fetch_next(&state, portion, Duration::ZERO).await?,
                 None => self.core.fetch_until(state.position.next, end, portion.changesets).await?,
             };
+            let is_late = batch.is_late();
             if self.process(batch).await? != Stepped::Moved {
+                if is_late {
+                    return Err(late(state.position.next));
+                }
                 return Err(StepError::Setup(format!(
                     "the log ends before checkpoint {end}, which the live read model has reached: the log \
                      was restored to an older state, or is another log"

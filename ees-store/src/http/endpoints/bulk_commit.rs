@@ -11,15 +11,15 @@ use super::super::app::App;
 use super::super::schema::{BulkCommitAnswer, BulkCommitLine, Error as ErrorAnswer};
 use super::super::trace_headers::{TraceHeaders, trace_of};
 use super::super::{Admission, Problem, body, bulk_body};
-use crate::{Committed, Error, Refusal};
+use crate::{Commit, Committed, Error, Refusal, StreamType};
 
 pub(super) const PATH: &str = "/changesets";
 
 /// What a commit takes in memory besides its texts, about: many small ones take more than their body.
 const COMMIT_BYTES: usize = 512;
 
-/// What is told of a commit that is stored, at most. A refusal may take more.
-const LINE_BYTES: usize = 80;
+/// What is told of a commit, at most, but for the names in a refusal.
+const LINE_BYTES: usize = 320;
 
 /// Append many changesets, to any number of streams.
 ///
@@ -55,7 +55,10 @@ pub(super) async fn bulk_commit(
         body::read(&parts.headers, body, &app.limits, &admission).await.map_err(Problem::of_small_body)?;
     let mut commits = bulk_body::parse(&body)?;
     admission.take_body(body.len() + commits.len() * COMMIT_BYTES)?;
-    admission.take_answer(commits.len() * LINE_BYTES)?;
+    // The commits have copies of its texts.
+    drop(body);
+    let longest = commits.iter().map(line_bytes_max).sum();
+    admission.take_answer(longest)?;
     if let Some(trace) = trace_of(&parts.headers) {
         for commit in commits.iter_mut().filter(|commit| commit.trace.is_none()) {
             commit.trace = Some(trace.clone());
@@ -63,16 +66,18 @@ pub(super) async fn bulk_commit(
     }
     let events: Vec<u64> = commits.iter().map(|commit| commit.events.count()).collect();
     let verdicts = app.store.commit_in_order(commits).await;
-    // Of a commit that failed it is not known whether it is stored: the same request with the same keys finds out.
-    let told = |verdict| match verdict {
-        Ok(committed) => Ok(Ok(committed)),
-        Err(Error::Refused(refusal)) => Ok(Err(refusal)),
-        Err(error) => Err(error),
-    };
-    let verdicts = verdicts.into_iter().map(told).collect::<Result<Vec<_>, Error>>()?;
-    let mut answer = String::new();
-    for (verdict, events) in verdicts.iter().zip(events) {
-        let (status, code) = match verdict {
+    let (mut answer, mut failed) = (String::new(), None);
+    for (verdict, events) in verdicts.into_iter().zip(events) {
+        let verdict = match verdict {
+            Ok(committed) => Ok(committed),
+            Err(Error::Refused(refusal)) => Err(refusal),
+            // It is not known whether it is stored: the same request with the same keys finds out.
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
+        let (status, code) = match &verdict {
             Ok(_) => (StatusCode::OK, "OK"),
             Err(refusal) => (StatusCode::CONFLICT, refusal.code()),
         };
@@ -81,12 +86,22 @@ pub(super) async fn bulk_commit(
         if verdict.is_ok() {
             app.metrics.committed_events(events);
         }
-        answer.push_str(&line(verdict));
+        answer.push_str(&line(&verdict));
         answer.push('\n');
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     let mut response = Response::new(Body::from(answer));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
+}
+
+/// What may be told of a commit, at most: also that its stream, or a type, has characters that are escaped. What was stored must
+/// be told.
+fn line_bytes_max(commit: &Commit) -> usize {
+    let types = if commit.stream_type.is_some() { 2 * StreamType::BYTES_MAX } else { 0 };
+    LINE_BYTES + 2 * (commit.stream_id.as_str().len() + types)
 }
 
 /// Without the stream, which is that of the line in the request: the ids of a thousand could be too long for an answer.
@@ -104,4 +119,30 @@ fn line(verdict: &Result<Committed, Refusal>) -> String {
         }
     }
     line.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Events, Expectation, StreamId};
+
+    #[test]
+    fn no_refusal_is_longer_than_the_room_that_it_was_given() {
+        let name = |bytes| "\"".repeat(bytes);
+        let stream_id: StreamId = name(StreamId::BYTES_MAX).parse().unwrap();
+        let of_type: StreamType = name(StreamType::BYTES_MAX).parse().unwrap();
+        let expectation = Expectation::LastChangeset(u64::MAX.into());
+        let commit = Commit::new(stream_id.clone(), expectation, Events::parse("[1]").unwrap());
+        let typed = Commit { stream_type: Some(of_type.clone()), ..commit.clone() };
+        for (commit, refusal) in [
+            (&commit, Refusal::Conflict { expectation }),
+            (&commit, Refusal::AheadOfStream { stream_id, expectation, last: u64::MAX }),
+            (&commit, Refusal::KeyReused),
+            (&commit, Refusal::TooLarge { size_bytes: usize::MAX, limit_bytes: usize::MAX }),
+            (&typed, Refusal::TypeMismatch { known: Some(of_type.clone()), given: of_type }),
+        ] {
+            let line = line(&Err(refusal));
+            assert!(line.len() < line_bytes_max(commit), "{} bytes: {line}", line.len());
+        }
+    }
 }

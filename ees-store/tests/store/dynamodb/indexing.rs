@@ -123,6 +123,25 @@ async fn a_sweep_finds_what_was_missed_and_goes_on_where_it_stopped() {
     assert_eq!((later.indexed, later.is_done), (0, true));
 }
 
+/// An operator wants to know that nothing is left, wherever a schedule's sweep has stopped.
+#[tokio::test]
+async fn a_whole_sweep_begins_at_the_start_wherever_another_one_stopped() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    // More than one call's worth.
+    commit_large(&writer, 10).await;
+    let cut_off = indexer(&account, &Faults::none()).await.sweep(Instant::now()).await.unwrap();
+    assert!(!cut_off.is_done);
+    // These may lie before the place where it stopped.
+    for number in 0..10 {
+        append(&writer, &format!("later-{number}"), 0).await;
+    }
+    let whole = indexer(&account, &Faults::none()).await.sweep_all().await.unwrap();
+    assert!(whole.is_done && whole.items >= 20, "{whole:?}");
+    assert_eq!(cut_off.indexed + whole.indexed, 20);
+    is_gapless_and_ordered(&read_all(&writer, 20).await);
+}
+
 /// A function may be called every few minutes, and the table is read once a day.
 #[tokio::test]
 async fn a_sweep_that_is_due_goes_on_to_the_end_and_then_rests() {

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::plain::insert;
 use crate::server::{Databases, with_tables};
 use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::Workload;
@@ -15,12 +16,12 @@ pub(crate) struct Appends {
 
 pub(crate) async fn appends(workload: &Workload, databases: &Databases, report: &mut Report) -> Appends {
     let appends = workload.appends.min(10_000);
-    let mut connection = with_tables(databases).await;
+    let (_, mut connection) = with_tables(databases).await;
     let (_, took) = timed_async(one_by_one(&mut connection, workload, appends)).await;
     let singly = report.rate("limit: autocommit inserts", appends * 2, took, None, None);
-    let mut together = async |at_once: u64| {
-        let mut connection = with_tables(databases).await;
-        let (_, took) = timed_async(in_batches(&mut connection, workload, at_once)).await;
+    let mut together = async |at_once: usize| {
+        let (_, mut connection) = with_tables(databases).await;
+        let (_, took) = timed_async(insert(&mut connection, workload.all(), at_once)).await;
         let what = format!("limit: {at_once} appends a transaction, UNNEST");
         report.rate(&what, workload.events(), took, None, None)
     };
@@ -40,27 +41,5 @@ async fn one_by_one(connection: &mut PgConnection, workload: &Workload, appends:
         let insert =
             insert.bind(n as i64).bind(last as i64 + 1).bind(stream.as_str()).bind(Workload::body(n));
         insert.execute(&mut *connection).await.unwrap();
-    }
-}
-
-async fn in_batches(connection: &mut PgConnection, workload: &Workload, at_once: u64) {
-    let mut begin = 0;
-    while begin < workload.appends {
-        let batch = begin..(begin + at_once).min(workload.appends);
-        let streams: Vec<_> = batch.clone().map(|n| workload.stream(n)).collect();
-        let insert = sqlx::query(
-            "INSERT INTO ees_store.changesets (checkpoint, changeset_id, first_event_id, event_count, timestamp,
-                                               stream_id, events, metadata)
-             SELECT checkpoint, changeset_id, 1, 2, 0, stream_id, events, '{}'
-             FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
-                 AS a (checkpoint, changeset_id, stream_id, events)",
-        );
-        let insert = insert
-            .bind(batch.clone().map(|n| n as i64).collect::<Vec<_>>())
-            .bind(streams.iter().map(|(_, last)| *last as i64 + 1).collect::<Vec<_>>())
-            .bind(streams.iter().map(|(stream, _)| stream.as_str()).collect::<Vec<_>>())
-            .bind(batch.clone().map(Workload::body).collect::<Vec<_>>());
-        insert.execute(&mut *connection).await.unwrap();
-        begin = batch.end;
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt;
 use sqlx::postgres::PgPoolCopyExt;
-use sqlx::{Connection, PgConnection, PgPool, Row};
+use sqlx::{Connection, PgConnection, PgPool};
 
+use crate::plain::{empty, fold, page};
 use crate::shared::read::amounts;
 use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::{EVENTS_AN_APPEND, Workload};
@@ -35,43 +36,6 @@ pub(crate) async fn folds(workload: &Workload, url: &str, report: &mut Report) -
     let ((), took) = timed_async(event_by_event(&mut connection, events / EVENTS_AN_APPEND)).await;
     let singly = report.rate("limit: a statement an event, 1,000 a transaction", events, took, None, None);
     Folds { by_5_000, singly }
-}
-
-async fn empty(connection: &mut PgConnection) {
-    let make =
-        "DROP TABLE IF EXISTS balances; CREATE TABLE balances (key text PRIMARY KEY, amount bigint NOT NULL)";
-    sqlx::raw_sql(make).execute(connection).await.unwrap();
-}
-
-/// A part of the log.
-async fn page(connection: &mut PgConnection, from: u64, changesets: u64) -> Vec<(String, Vec<i64>)> {
-    let page = sqlx::query(
-        "SELECT stream_id, events FROM ees_store.changesets WHERE checkpoint >= $1 AND checkpoint < $2
-         ORDER BY checkpoint",
-    );
-    let rows = page.bind(from as i64).bind((from + changesets) as i64).fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| (row.get(0), amounts(row.get::<&str, _>(1)))).collect()
-}
-
-async fn fold(connection: &mut PgConnection, changesets: u64) {
-    let mut from = 0;
-    loop {
-        let page = page(connection, from, changesets).await;
-        if page.is_empty() {
-            return;
-        }
-        from += changesets;
-        let mut changed = HashMap::<String, i64>::new();
-        for (stream, amounts) in page {
-            *changed.entry(stream).or_default() += amounts.iter().sum::<i64>();
-        }
-        let (keys, amounts): (Vec<_>, Vec<_>) = changed.into_iter().unzip();
-        let upsert = sqlx::query(
-            "INSERT INTO balances AS b SELECT * FROM unnest($1::text[], $2::bigint[])
-             ON CONFLICT (key) DO UPDATE SET amount = b.amount + excluded.amount",
-        );
-        upsert.bind(keys).bind(amounts).execute(&mut *connection).await.unwrap();
-    }
 }
 
 async fn event_by_event(connection: &mut PgConnection, changesets: u64) {

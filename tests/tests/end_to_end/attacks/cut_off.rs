@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use ees_test_postgres::TestDatabase;
 use ees_tests::{Server, run};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::wire::{Answer, ask, connect, get, request, until};
 
 const CLIENTS: u64 = 8;
 const COMMITS: u64 = 25;
+/// Requests of each client with many commits, and the streams to which each of them commits.
+const BULKS: u64 = 6;
+const STREAMS: u64 = 20;
 
 #[test]
 fn a_commit_whose_client_goes_away_is_whole_or_nowhere_and_its_key_answers() {
@@ -30,26 +33,35 @@ fn a_commit_whose_client_goes_away_is_whole_or_nowhere_and_its_key_answers_on_po
 
 fn all_is_whole(server: &Server) {
     let made_it: u64 = thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..CLIENTS).map(|client| scope.spawn(move || cut_off(server, client))).collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                scope.spawn(move || {
+                    let made_it = cut_off(server, client);
+                    cut_off_together(server, client);
+                    made_it
+                })
+            })
+            .collect();
         clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
     // Neither is certain, but with so many, one of each kind comes about.
     println!("{made_it} of {} were stored although nobody waited", CLIENTS * COMMITS);
-    let all = (CLIENTS * COMMITS).to_string();
+    let together = CLIENTS * BULKS * STREAMS;
+    let all = CLIENTS * COMMITS + together;
+    let reached = all.to_string();
     run(&mut server.ees(&[
         "projections",
         "status",
         "statistics",
         "--min-checkpoint",
-        &all,
+        &reached,
         "--timeout",
         "60",
     ]))
     .ok();
     let totals = server.get_json("/streams");
-    assert_eq!(totals["total_changesets"], json!(CLIENTS * COMMITS), "{totals}");
-    assert_eq!(totals["total_events"], json!(3 * CLIENTS * COMMITS), "{totals}");
+    assert_eq!(totals["total_changesets"], json!(all), "{totals}");
+    assert_eq!(totals["total_events"], json!(3 * CLIENTS * COMMITS + together), "{totals}");
     // Reads that were cut off hold nothing, either.
     let places = || get(server, "/changesets?limit=1").status == 200;
     until("all places are free", places);
@@ -85,4 +97,34 @@ fn cut_off(server: &Server, client: u64) -> u64 {
         assert_eq!((status, serde_json::from_str(&body).ok()), (200, Some(wanted)), "{body}");
     }
     made_it
+}
+
+/// Sends many commits in one request, and hangs up. Some of them may be stored, each once; the same request with the same keys
+/// stores the rest, and is answered with the place of each.
+fn cut_off_together(server: &Server, client: u64) {
+    let mut chance = fastrand::Rng::with_seed(client);
+    for number in 0..BULKS {
+        let line = |stream: u64| {
+            let event = "x".repeat(chance.usize(..5_000));
+            let line = json!({
+                "stream_id": format!("together-{client}-{stream}"), "expected_last_changeset": number, "events": [event],
+                "idempotency_key": format!("{client}-{number}"),
+            });
+            format!("{line}\n")
+        };
+        let body: String = (0..STREAMS).map(line).collect();
+        let whole = request("POST", "/changesets", &[], &body);
+        let mut connection = connect(server);
+        let sent = if chance.bool() { whole.len() } else { chance.usize(1..whole.len()) };
+        connection.write_all(&whole[..sent]).unwrap();
+        thread::sleep(Duration::from_micros(chance.u64(..3_000)));
+        connection.shutdown(Shutdown::Both).unwrap();
+        drop(connection);
+
+        let Answer { status, body } = ask(server, "POST", "/changesets", &[], &body);
+        assert_eq!(status, 200, "{body}");
+        let lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ids: Vec<_> = lines.iter().map(|line| line["changeset_id"].as_u64()).collect();
+        assert_eq!(ids, vec![Some(number + 1); STREAMS as usize], "{body}");
+    }
 }

@@ -13,6 +13,7 @@ use super::wire::{get, post, until};
 
 /// What the server has for an answer, and what a busy machine adds to it.
 const IN_TIME: Duration = Duration::from_secs(20 + 10);
+const LINE: &str = r#"{"stream_id":"c","events":[1]}"#;
 
 /// All requests fail in time, at once, and those that need no table succeed.
 fn everything_is_answered(server: &Server, reads: u16) {
@@ -25,6 +26,7 @@ fn everything_is_answered(server: &Server, reads: u16) {
             });
         };
         asked(|server| post(server, "/streams/b", "{\"events\":[1]}").status, 503, "a commit");
+        asked(|server| post(server, "/changesets", LINE).status, 503, "many commits");
         asked(|server| get(server, "/streams/a/events").status, reads, "a stream");
         asked(|server| get(server, "/changesets?event_type=x").status, reads, "the log");
         asked(|server| get(server, "/streams").status, reads, "the statistics");

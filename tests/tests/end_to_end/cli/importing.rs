@@ -154,6 +154,31 @@ fn an_interrupted_import_says_how_much_is_stored() {
     drop(lines);
 }
 
+/// What writes to the pipe may say nothing for hours.
+#[test]
+fn a_refused_line_is_told_while_the_input_goes_on() {
+    let world = World::new();
+    world.run(&["commit", "b", "--event", "\"theirs\""]).ok();
+    let mut command = world.ees(&["import", "-", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = Killed(command.spawn().unwrap());
+    let mut lines = import.0.stdin.take().unwrap();
+    for stream in ["a", "b"] {
+        writeln!(lines, "{}", json!({"stream_id": stream, "events": [1]})).unwrap();
+    }
+    assert_eq!(import.0.wait().unwrap().code(), Some(4));
+    let mut told = String::new();
+    import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["error"], &told["stored"]),
+        (&json!("OPTIMISTIC_CONCURRENCY_EXCEPTION"), &json!(1)),
+        "{told}"
+    );
+    world.run(&["read", "a"]).ok();
+    drop(lines);
+}
+
 #[test]
 fn interrupted_twice_an_import_does_not_wait_for_the_server() {
     let mut world = World::new();

@@ -1,7 +1,8 @@
 //! Group commit on PostgreSQL: processes that share a database, and clients that repeat what they got no answer to.
 //!
 //! **What is modelled.** Clients send commits, with a key or without one, to any process. A client may hear nothing: then
-//! it sends the same again, to the same process or another one, while the first attempt goes on. A process takes what
+//! it sends the same again, to the same process or another one, while the first attempt goes on. Or all commits are those of
+//! one caller (`in_order`), who sends them together, and the first of them alone before. A process takes what
 //! waits into a batch and sends it to the database. The call is carried out at one moment, under the log's lock, or not
 //! at all. The process may lose the connection before or after that, or while the call is still on its way, so that it is
 //! carried out later. A process may die at any time, with all that waits in it. Keys are forgotten at any time, if that
@@ -11,7 +12,7 @@
 //! (`verdicts`, and through it `decide`), and what may be sent again (`Fate::lets_repeat`).
 //!
 //! **What is left out.** The function in the database is written down here once more (`GroupCommit::append`), as it is
-//! SQL. Each commit has one event. Typed streams, limits of size, and commits whose order was promised to one caller.
+//! SQL. Each commit has one event. Typed streams, and limits of size.
 //!
 //! **What is promised.** See the properties below.
 
@@ -45,17 +46,19 @@ struct GroupCommit {
     late_calls: usize,
     processes_die: bool,
     keys_are_forgotten: bool,
+    /// One caller sends all commits, and is promised that they are stored in their order.
+    in_order: bool,
     mutation: Option<Mutation>,
 }
 
 impl fmt::Debug for GroupCommit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wanted, processes, attempts, late_calls, mutation, .. } = self;
+        let Self { wanted, processes, attempts, late_calls, in_order, mutation, .. } = self;
         let (die, forget) = (self.processes_die, self.keys_are_forgotten);
         write!(
             f,
             "{attempts} attempts of each of {wanted:?} in {processes} processes (die: {die}) with {late_calls} late calls, \
-             keys are forgotten: {forget}, {mutation:?}"
+             in order: {in_order}, keys are forgotten: {forget}, {mutation:?}"
         )
     }
 }
@@ -66,6 +69,8 @@ enum Action {
         client: Client,
         process: usize,
     },
+    /// One caller sends what has no verdict.
+    SendAll(usize),
     /// The client hears nothing, and waits no more.
     LoseAnswer(Client),
     FormBatch(usize),
@@ -98,8 +103,15 @@ impl GroupCommit {
             late_calls: 0,
             processes_die: false,
             keys_are_forgotten: false,
+            in_order: false,
             mutation: None,
         }
+    }
+
+    fn may_send(&self, state: &State, client: Client) -> bool {
+        let told = &state.clients[client];
+        let attempts = if self.wanted[client].key.is_some() { self.attempts } else { 1 };
+        !told.waits && told.verdict.is_none() && told.attempts < attempts
     }
 
     fn has(&self, mutation: Mutation) -> bool {
@@ -127,12 +139,12 @@ impl Model for GroupCommit {
         for (client, told) in state.clients.iter().enumerate() {
             if told.waits {
                 actions.push(Action::LoseAnswer(client));
-            } else if told.verdict.is_none() {
-                let attempts = if self.wanted[client].key.is_some() { self.attempts } else { 1 };
-                if told.attempts < attempts {
-                    actions.extend((0..self.processes).map(|process| Action::Send { client, process }));
-                }
+            } else if self.may_send(state, client) && (client == 0 || !self.in_order) {
+                actions.extend((0..self.processes).map(|process| Action::Send { client, process }));
             }
+        }
+        if self.in_order && !state.clients.iter().any(|told| told.waits) {
+            actions.extend((0..self.processes).map(Action::SendAll));
         }
         for process in 0..self.processes {
             actions.extend([Action::FormBatch(process), Action::CarryOut(process), Action::Settle(process)]);
@@ -154,11 +166,10 @@ impl Model for GroupCommit {
         let mut next = state.clone();
         next.happened = Happened::Nothing;
         match action {
-            Action::Send { client, process } => {
-                let told = &mut next.clients[client];
-                told.attempts += 1;
-                told.waits = true;
-                next.processes[process].queue.push((client, told.attempts));
+            Action::Send { client, process } => next.send(client, process),
+            Action::SendAll(process) => {
+                let clients = (0..self.wanted.len()).filter(|client| self.may_send(state, *client));
+                clients.for_each(|client| next.send(client, process));
             }
             Action::LoseAnswer(client) => next.clients[client].waits = false,
             Action::FormBatch(process) => self.form_batch(&mut next, process)?,

@@ -23,6 +23,8 @@ pub(super) enum Mutation {
     LostConnectionCountsAsRefusal,
     /// A commit that was held up is not tried again.
     HeldUpIsDropped,
+    /// The commits of one caller go to the database as those of any.
+    OrderIsForgotten,
     /// Who was not met is told of a conflict, also with a key that is known.
     RefusalComesBeforeTheKey,
 }

@@ -16,6 +16,7 @@ pub(super) struct Job<'a> {
     pub(super) attempt: Attempt,
     pub(super) commit: &'a Commit,
     pub(super) digest: Option<[u8; 32]>,
+    pub(super) in_order: bool,
 }
 
 impl Waiting for Job<'_> {
@@ -26,7 +27,7 @@ impl Waiting for Job<'_> {
         self.digest
     }
     fn in_order(&self) -> bool {
-        false
+        self.in_order
     }
 }
 
@@ -37,7 +38,9 @@ impl GroupCommit {
             let (commit, digest) = &self.commits[attempt.0];
             // To tell two jobs with the same key apart, as `form` would not otherwise.
             let other = self.has(Mutation::KeyIsTwiceInABatch).then_some([nth as u8; 32]);
-            Job { attempt: *attempt, commit, digest: digest.map(|digest| other.unwrap_or(digest)) }
+            let digest = digest.map(|digest| other.unwrap_or(digest));
+            let in_order = self.in_order && !self.has(Mutation::OrderIsForgotten);
+            Job { attempt: *attempt, commit, digest, in_order }
         };
         let mut queue: VecDeque<_> = attempts.iter().enumerate().map(job).collect();
         let mut batch = Batch::form(&mut queue, Timestamp::from_micros(1));

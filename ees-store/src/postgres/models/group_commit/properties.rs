@@ -13,6 +13,7 @@ pub(super) const WITHOUT_KEY_ONCE: &str = "a commit without a key is stored once
 pub(super) const ACKNOWLEDGED: &str = "what is acknowledged is stored, at that place and with that body";
 pub(super) const REFUSED: &str = "what is refused is not stored, then or later";
 pub(super) const REUSED: &str = "a key counts as reused only if another body was stored with it";
+pub(super) const IN_ORDER: &str = "the commits of one caller are stored in their order";
 pub(super) const ALL_ANSWERED: &str = "from every state, each commit that waits is answered";
 
 pub(super) const REPEATED: &str = "a repeat is answered with what the first attempt has stored";
@@ -33,6 +34,7 @@ impl GroupCommit {
             Property::always(REFUSED, Self::does_not_store_what_is_refused),
             Property::always(REUSED, Self::tells_reuse_rightly),
             Property::always(ALL_ANSWERED, Self::answers_all),
+            Property::always(IN_ORDER, Self::keeps_the_order),
         ];
         properties.extend(self.possible());
         properties
@@ -121,6 +123,10 @@ impl GroupCommit {
             };
             told.verdict != Some(Verdict::KeyReused) || state.log.iter().any(is_other)
         })
+    }
+
+    pub(super) fn keeps_the_order(&self, state: &State) -> bool {
+        !self.in_order || state.log.is_sorted()
     }
 
     /// When nothing fails any more.

@@ -76,6 +76,13 @@ pub(super) enum Verdict {
 }
 
 impl State {
+    pub(super) fn send(&mut self, client: Client, process: usize) {
+        let told = &mut self.clients[client];
+        told.attempts += 1;
+        told.waits = true;
+        self.processes[process].queue.push((client, told.attempts));
+    }
+
     pub(super) fn has_told(&self, verdict: &Verdict) -> bool {
         self.clients.iter().any(|told| told.verdict.as_ref() == Some(verdict))
     }

@@ -2,7 +2,7 @@
 
 use ees_test_models::checker::{holds, is_found, is_large};
 
-use super::properties::{ACKNOWLEDGED, ALL_ANSWERED, KEY_ONCE, NUMBERED, REFUSED};
+use super::properties::{ACKNOWLEDGED, ALL_ANSWERED, IN_ORDER, KEY_ONCE, NUMBERED, REFUSED};
 use super::{GroupCommit, Mutation};
 use crate::models::{FIRST, NEXT, NEXT_WITH_SAME_KEY, OTHER_BODY, RIVAL, Wanted};
 
@@ -17,6 +17,15 @@ fn rivals_with_and_without_a_key_are_stored_once_or_refused() {
 #[test]
 fn commits_that_build_on_each_other_are_stored_in_order_and_each_once() {
     holds(GroupCommit { processes: 1, ..GroupCommit::new(&[FIRST, NEXT, ELSEWHERE]) }, 19_000);
+}
+
+#[test]
+fn what_one_caller_sends_is_stored_in_its_order_also_when_a_part_was_stored_before() {
+    holds(in_order(), 1_000);
+}
+
+fn in_order() -> GroupCommit {
+    GroupCommit { processes: 1, in_order: true, ..GroupCommit::new(&[FIRST, NEXT, ELSEWHERE]) }
 }
 
 #[test]
@@ -44,6 +53,7 @@ fn larger_groups_hold_too() {
     holds(GroupCommit::new(&[FIRST, NEXT]), 1_000);
     holds(GroupCommit::new(&[FIRST, RIVAL, NEXT]), 1_000);
     holds(GroupCommit { late_calls: 1, ..GroupCommit::new(&[FIRST, OTHER_BODY, NEXT]) }, 1_000);
+    holds(GroupCommit { processes: 2, ..in_order() }, 1_000);
     holds(GroupCommit { attempts: 3, processes_die: true, ..GroupCommit::new(&[FIRST, NEXT]) }, 1_000);
 }
 
@@ -66,4 +76,5 @@ fn each_mutation_is_found() {
     ] {
         is_found(GroupCommit { mutation: Some(mutation), ..GroupCommit::new(&wanted) }, property);
     }
+    is_found(GroupCommit { mutation: Some(M::OrderIsForgotten), ..in_order() }, IN_ORDER);
 }

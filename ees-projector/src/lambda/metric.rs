@@ -4,8 +4,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-/// A count in CloudWatch's embedded metric format, in the namespace `ees`. Print it as one line.
-pub(crate) fn count(name: &str, dimensions: &[(&str, &str)], value: u64) -> Value {
+/// Returns a count as a line of a function's log that CloudWatch turns into a metric of the namespace `ees`: its
+/// [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+/// Print it as one line.
+///
+/// ```
+/// # use ees_projector::lambda::metric;
+/// println!("{}", metric("OrdersWaiting", &[("Function", "orders")], 7));
+/// ```
+pub fn metric(name: &str, dimensions: &[(&str, &str)], value: u64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let names: Vec<_> = dimensions.iter().map(|(name, _)| *name).collect();
     let metrics = json!([{ "Name": name, "Unit": "Count" }]);
@@ -24,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_count_names_what_it_is_about() {
-        let mut line = count("ProjectionLag", &[("Stack", "s"), ("Projection", "p")], 7);
+        let mut line = metric("ProjectionLag", &[("Stack", "s"), ("Projection", "p")], 7);
         assert!(line["_aws"]["Timestamp"].take().as_u64() > Some(1_600_000_000_000));
         let told = json!({
             "Namespace": "ees", "Dimensions": [["Stack", "Projection"]],
