@@ -16,7 +16,8 @@ pub fn bulk_answer(data: &[u8]) {
     let Ok(lines) = Deserializer::from_slice(data).into_iter::<Value>().collect::<Result<Vec<_>, _>>() else {
         return;
     };
-    for (verdict, line) in verdicts.iter().zip(lines.iter().filter(|line| line.is_object())) {
+    // A list is read as the members in their order.
+    for (verdict, line) in verdicts.iter().zip(&lines).filter(|(_, line)| line.is_object()) {
         let number = |name: &str| line.get(name).and_then(Value::as_u64);
         let stored = verdict.as_ref().ok();
         assert_eq!(stored.map(|stored| stored.changeset_id), number("changeset_id").map(ChangesetId::new));

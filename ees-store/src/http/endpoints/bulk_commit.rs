@@ -77,12 +77,7 @@ pub(super) async fn bulk_commit(
                 continue;
             }
         };
-        let (status, code) = match &verdict {
-            Ok(_) => (StatusCode::OK, "OK"),
-            Err(refusal) => (StatusCode::CONFLICT, refusal.code()),
-        };
-        app.metrics.committed(code, None);
-        app.commits.note(status, code);
+        app.metrics.committed(verdict.as_ref().err().map_or("OK", Refusal::code), None);
         if verdict.is_ok() {
             app.metrics.committed_events(events);
         }
@@ -92,6 +87,8 @@ pub(super) async fn bulk_commit(
     if let Some(error) = failed {
         return Err(error.into());
     }
+    // The store has judged each of them.
+    app.commits.note(StatusCode::OK, "OK");
     let mut response = Response::new(Body::from(answer));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)

@@ -9,11 +9,17 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
-use super::wire::{get, post, until};
+use super::wire::{ask, get, post, until};
 
 /// What the server has for an answer, and what a busy machine adds to it.
 const IN_TIME: Duration = Duration::from_secs(20 + 10);
-const LINE: &str = r#"{"stream_id":"c","events":[1]}"#;
+/// Commits, with keys: whether they are stored that are answered 503, is known when they are sent again.
+const ONE: (&str, &str) = ("/streams/b", r#"{"events":[1]}"#);
+const MANY: (&str, &str) = ("/changesets", r#"{"stream_id":"c","events":[1],"idempotency_key":"c"}"#);
+
+fn commit(server: &Server, (target, body): (&str, &str)) -> u16 {
+    ask(server, "POST", target, &[("Idempotency-Key", "b")], body).status
+}
 
 /// All requests fail in time, at once, and those that need no table succeed.
 fn everything_is_answered(server: &Server, reads: u16) {
@@ -25,8 +31,8 @@ fn everything_is_answered(server: &Server, reads: u16) {
                 assert!(begun.elapsed() < IN_TIME, "{what}: {:?}", begun.elapsed());
             });
         };
-        asked(|server| post(server, "/streams/b", "{\"events\":[1]}").status, 503, "a commit");
-        asked(|server| post(server, "/changesets", LINE).status, 503, "many commits");
+        asked(|server| commit(server, ONE), 503, "a commit");
+        asked(|server| commit(server, MANY), 503, "many commits");
         asked(|server| get(server, "/streams/a/events").status, reads, "a stream");
         asked(|server| get(server, "/changesets?event_type=x").status, reads, "the log");
         asked(|server| get(server, "/streams").status, reads, "the statistics");
@@ -40,6 +46,7 @@ fn everything_is_answered(server: &Server, reads: u16) {
 
 fn all_goes_on(server: &Server, changesets: u64) {
     until("commits are taken", || post(server, "/streams/after", "{\"events\":[1]}").status != 503);
+    assert_eq!([ONE, MANY].map(|again| commit(server, again)), [200, 200]);
     until("it is ready", || get(server, "/health/ready").status == 200);
     let all = changesets.to_string();
     for name in ["statistics", "stream_catalogue"] {
@@ -79,7 +86,7 @@ fn while_every_table_is_locked_all_is_answered_in_time_and_afterwards_all_goes_o
     });
     everything_is_answered(&server, 503);
     runtime.block_on(async { sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap() });
-    all_goes_on(&server, 2);
+    all_goes_on(&server, 4);
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn while_another_process_holds_the_write_lock_reads_go_on_and_afterwards_commits
     for holder in holders {
         holder.execute_batch("ROLLBACK").unwrap();
     }
-    all_goes_on(&server, 2);
+    all_goes_on(&server, 4);
 }
 
 fn held(data: &Path, name: &str) -> rusqlite::Connection {
