@@ -15,7 +15,7 @@ use super::wire::{Answer, ask, connect, get, request, until};
 const CLIENTS: u64 = 8;
 const COMMITS: u64 = 25;
 /// Requests of each client with many commits, and the streams to which each of them commits.
-const BULKS: u64 = 6;
+const BULKS: u64 = 3;
 const STREAMS: u64 = 20;
 
 #[test]
