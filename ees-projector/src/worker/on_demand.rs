@@ -24,6 +24,7 @@ pub(crate) trait OnDemandWorker: Send {
     /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     /// Returns how many streams are parked.
+    #[cfg(feature = "aws-lambda")]
     fn parked_streams(&mut self) -> BoxFuture<'_, Result<usize, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
     fn set_clock(&mut self, clock: Clock);
@@ -62,6 +63,7 @@ impl<D: Database> OnDemandWorker for OnDemandRunners<D> {
         self.live.position().boxed()
     }
 
+    #[cfg(feature = "aws-lambda")]
     fn parked_streams(&mut self) -> BoxFuture<'_, Result<usize, OperateError>> {
         async move { Ok(self.live.core.parked().await?.len()) }.boxed()
     }

@@ -21,25 +21,62 @@ pub(crate) fn is_writer(arguments: &[String]) -> bool {
 }
 
 /// Appends the whole workload in each of the processes, to separate streams. Measures from the start signal
-/// until the last process is done.
+/// until the last process is done, and prints who had the processors: if nobody else has any of them left, they are the limit.
 pub(crate) async fn append_in(processes: u64, url: &str, workload: &Workload) -> Duration {
     let mut writers: Vec<Writer> =
         (0..processes).map(|number| Writer::start(number, url, workload)).collect();
     for writer in &mut writers {
         writer.hear("ready").await;
     }
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), Ticks::now());
     for writer in &mut writers {
         writer.words.write_all(b"begin\n").await.unwrap();
     }
     for writer in &mut writers {
         writer.hear("done").await;
     }
-    let took = begun.elapsed();
+    let (took, after) = (begun.elapsed(), Ticks::now());
     for writer in &mut writers {
         assert!(writer.child.wait().await.unwrap().success());
     }
+    // What they have used is told when they have ended.
+    let writers = Ticks::now().of_children - before.of_children;
+    let share = |ticks: u64| 100.0 * ticks as f64 / (after.all - before.all) as f64;
+    println!(
+        "    of the processors, the writers had {:.0} %, PostgreSQL and others {:.0} %, and {:.0} % were idle",
+        share(writers),
+        share((after.all - before.all).saturating_sub(after.idle - before.idle + writers)),
+        share(after.idle - before.idle)
+    );
     took
+}
+
+/// What the processors have done since the machine started, and what the children of this process have used.
+struct Ticks {
+    all: u64,
+    idle: u64,
+    of_children: u64,
+}
+
+impl Ticks {
+    fn now() -> Self {
+        let numbers = |line: &str| -> Vec<u64> {
+            line.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+        };
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let machine = numbers(stat.lines().next().unwrap_or_default());
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // After the name of the program, which may have spaces.
+        let own: Vec<_> = own.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let of_children =
+            own.get(13..15).unwrap_or_default().iter().filter_map(|ticks| ticks.parse::<u64>().ok());
+        Self {
+            // User, nice, system, idle, waiting for a disk, interrupts.
+            all: machine.iter().take(7).sum(),
+            idle: machine.get(3..5).unwrap_or_default().iter().sum(),
+            of_children: of_children.sum(),
+        }
+    }
 }
 
 struct Writer {

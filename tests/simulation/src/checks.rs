@@ -99,6 +99,20 @@ fn the_log_has_what_was_acknowledged(world: &World, log: &[LogEntry]) {
         assert_eq!(stored, (&one.stream, one.changeset, one.body.as_str()), "at {}", one.checkpoint);
         assert!(places.insert(one.checkpoint), "two commits were told the place {}", one.checkpoint);
     }
+    for one in &told.refused {
+        let found = log.iter().map(|entry| &entry.changeset).find(|changeset| {
+            changeset.stream_id == one.stream && changeset.changeset_id == one.expected.next()
+        });
+        let found = found.map(|changeset| changeset.events.as_stored());
+        assert!(found.is_some_and(|found| found != one.body), "refused for nothing, or for itself: {one:?}");
+    }
+    // What was answered before another one was sent has the earlier place.
+    for later in &told.all {
+        let before = told.all.iter().filter(|one| one.answered < later.sent);
+        let misplaced =
+            before.max_by_key(|one| one.checkpoint).filter(|one| one.checkpoint > later.checkpoint);
+        assert!(misplaced.is_none(), "{misplaced:?} was there before {later:?} was sent");
+    }
     // A client that was killed may never have heard of its last commit.
     let (unheard, kills) = (log.len() - told.all.len(), world.kills_of_clients());
     assert!(unheard <= kills, "{unheard} changesets that no client was told of, after {kills} kills");

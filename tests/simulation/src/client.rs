@@ -19,6 +19,17 @@ pub(crate) struct Acknowledged {
     pub(crate) changeset: ChangesetId,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) body: String,
+    /// When it was sent for the first time, and when the answer came.
+    pub(crate) sent: Duration,
+    pub(crate) answered: Duration,
+}
+
+/// A commit that was refused: somebody else was first.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) stream: StreamId,
+    pub(crate) expected: ChangesetId,
+    pub(crate) body: String,
 }
 
 /// What clients were told.
@@ -27,7 +38,7 @@ pub(crate) struct Acknowledgements {
     pub(crate) all: Vec<Acknowledged>,
     /// The last changeset of each stream that any client knows of.
     newest: BTreeMap<StreamId, ChangesetId>,
-    pub(crate) conflicts: usize,
+    pub(crate) refused: Vec<Refused>,
     pub(crate) repeats: usize,
 }
 
@@ -52,7 +63,7 @@ pub(crate) async fn run(store: RemoteStore, told: Told, is_calm: impl Fn() -> bo
 }
 
 async fn commit(store: &RemoteStore, told: &Told, stream: StreamId, tail: ChangesetId) {
-    let body = events();
+    let (body, sent) = (events(), machine::now());
     let key = format!("{:016x}", fastrand::u64(..)).parse().expect("a valid key");
     // Another client may have committed meanwhile, and that is refused; or this one is behind anyway.
     let commit = Commit::new(
@@ -69,11 +80,12 @@ async fn commit(store: &RemoteStore, told: &Told, stream: StreamId, tail: Change
                 *newest = (*newest).max(committed.changeset_id);
                 assert_eq!(committed.changeset_id.get(), tail.get() + 1, "{stream}: not what was expected");
                 let checkpoint = committed.checkpoint.expect("a store in memory knows the place at once");
-                told.all.push(Acknowledged { stream, changeset: committed.changeset_id, checkpoint, body });
+                let (changeset, answered) = (committed.changeset_id, machine::now());
+                told.all.push(Acknowledged { stream, changeset, checkpoint, body, sent, answered });
                 return;
             }
             Err(Error::Refused(Refusal::Conflict { .. })) => {
-                told.lock().unwrap().conflicts += 1;
+                told.lock().unwrap().refused.push(Refused { stream, expected: tail, body });
                 return;
             }
             Err(error) => {
@@ -93,7 +105,8 @@ async fn wait_after(error: &Error) {
 fn events() -> String {
     let now = machine::now().as_secs();
     let event = || Event::Noted {
-        value: fastrand::u64(..1_000),
+        // No two are the same, as good as never.
+        value: fastrand::u64(..1 << 32),
         good_after_seconds: if fastrand::u32(..100) == 0 { now + fastrand::u64(1..15) } else { 0 },
         remind_after_seconds: if fastrand::u32(..8) == 0 { fastrand::u64(1..10) } else { 0 },
     };

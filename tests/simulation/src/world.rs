@@ -174,7 +174,7 @@ impl World {
             "{:.1} s, {} changesets, {} conflicts, {} commits sent again, {mails} attempts to mail, {kills} kills, {freezes} freezes, {} entries in the diary",
             machine::now().as_secs_f64(),
             told.all.len(),
-            told.conflicts,
+            told.refused.len(),
             told.repeats,
             self.diary.len()
         )
