@@ -242,8 +242,9 @@ local-programs:
     {{local_build}} --locked -p ees-test-aws -p ees-lambda -p ees \
         --bin deploy_local --bin deploy_own_local --bin bootstrap --bin ees --features dynamodb,sns,sigv4
 
-# Compiled with this, a program names no folder of this machine: so the same sources make the same bytes elsewhere. Where
-# several match, rustc takes the last.
+# Compiled with this, a program names no folder of this machine, and without symbols: so the same sources make the same bytes
+# elsewhere. (The optimizer makes names of functions from hashes of what it read, and that has names of folders.) Where several
+# match, rustc takes the last.
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 cargo_home := env("CARGO_HOME", home_directory() / ".cargo")
 no_paths := "--remap-path-prefix=" + justfile_directory() + "=/ees --remap-path-prefix=" + target + "=/ees/target --remap-path-prefix=" + cargo_home + "=/cargo"
@@ -275,7 +276,7 @@ image architecture="x86_64": tools-aws
     $tools/pip install --quiet cargo-zigbuild==0.24.1 ziglang==0.17.1 certifi==2026.10.19.post1 ||
         fail "cargo-zigbuild and ziglang (the linker) and certifi (the certificates) can't be installed from PyPI"
     just rust-target $triple
-    export CARGO_INCREMENTAL=0 RUSTFLAGS={{quote(no_paths)}}
+    export CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS={{quote(no_paths)}}
     PATH="$tools:$PATH" cargo zigbuild --release --locked --target $triple -p ees --features postgres,tls,dynamodb,sns,sigv4
     built={{quote(target)}}/$triple/release/ees
     just names-no-paths $built
@@ -299,7 +300,7 @@ lambda-zip architecture="arm64": tools-aws
     [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2 ||
         fail "cargo-lambda can't be installed from PyPI: it brings the linker for Lambda's Linux"
     just rust-target $triple
-    export CARGO_INCREMENTAL=0 RUSTFLAGS={{quote(no_paths)}}
+    export CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS={{quote(no_paths)}}
     PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked $target -p ees-lambda --bin bootstrap --lambda-dir target/lambda/{{architecture}}
     built=target/lambda/{{architecture}}/bootstrap/bootstrap
     just names-no-paths $built
