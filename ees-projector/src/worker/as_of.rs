@@ -16,7 +16,6 @@ use crate::projection_state::{AuditEntry, ProjectionState, Skipped};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::initialize::setup;
-use crate::worker::log_identity::late;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
@@ -237,12 +236,8 @@ impl<D: Database> Runner<D> {
                 return Ok(Built::Cancelled);
             }
             let changesets = self.core.settings.batch_changesets_max.max(1);
-            let batch = self.core.fetch_until(state.position.next, end, changesets).await?;
-            let is_late = batch.is_late();
+            let batch = self.core.fetch_known_until(state.position.next, end, changesets).await?;
             if self.process(batch).await? != Stepped::Moved {
-                if is_late {
-                    return Err(late(state.position.next));
-                }
                 return Err(StepError::Setup(format!("the log ends before checkpoint {end}")));
             }
         }

@@ -61,12 +61,6 @@ struct EventRef {
 }
 
 impl Batch {
-    /// Returns `true` if it is empty although the log has changesets there: it does not show them yet.
-    pub(crate) fn is_late(&self) -> bool {
-        let is_empty = self.segment.is_none() && self.changesets.is_empty() && self.next <= self.from;
-        is_empty && self.from < self.head.checkpoint
-    }
-
     /// Decodes a page of the log that was read from a checkpoint.
     pub(crate) fn decode<E>(from: Checkpoint, page: LogPage, subscription: &Subscription) -> Self
     where

@@ -58,6 +58,30 @@ impl<D: Database> Core<D> {
         end: Checkpoint,
         changesets: usize,
     ) -> Result<Batch, StepError> {
+        self.decode(from, self.page_until(from, end, changesets).await?).await
+    }
+
+    /// Like [`fetch_until`](Self::fetch_until), where the log is known to have come to `end`: what it does not show yet is an
+    /// error that passes.
+    pub(crate) async fn fetch_known_until(
+        &self,
+        from: Checkpoint,
+        end: Checkpoint,
+        changesets: usize,
+    ) -> Result<Batch, StepError> {
+        let page = self.page_until(from, end, changesets).await?;
+        if is_late(&page, from) {
+            return Err(late(from));
+        }
+        self.decode(from, page).await
+    }
+
+    async fn page_until(
+        &self,
+        from: Checkpoint,
+        end: Checkpoint,
+        changesets: usize,
+    ) -> Result<LogPage, StepError> {
         let query = LogQuery {
             max_bytes: self.settings.batch_bytes_max,
             ..LogQuery::from(self.passed_unread(from).await?, changesets)
@@ -66,7 +90,7 @@ impl<D: Database> Core<D> {
         let mut page = self.log.read(query).await?;
         page.changesets.retain(|changeset| changeset.checkpoint < end);
         page.next = page.next.min(end);
-        self.decode(from, page).await
+        Ok(page)
     }
 
     /// Reads and decodes the changeset at a checkpoint. The batch is empty if the subscription leaves it out.

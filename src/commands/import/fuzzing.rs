@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::entry::Entry;
@@ -40,7 +39,6 @@ fn import_line(data: &[u8]) {
 
 fn written(entry: &Entry) -> String {
     let Entry { commit, expected, exported } = entry;
-    let raw = |json: &str| RawValue::from_string(json.to_owned()).ok();
     let members = [
         ("expected_last_changeset", expected.map(|id| id.get().into())),
         ("changeset_id", exported.map(|id| id.get().into())),
@@ -50,11 +48,8 @@ fn written(entry: &Entry) -> String {
     ];
     let members = members.into_iter().filter_map(|(name, value): (_, Option<Value>)| Some((name, value?)));
     let members = members.map(|(name, value)| format!(r#","{name}":{value}"#)).collect::<String>();
-    let stream_id = json!(commit.stream_id);
-    let (Some(events), Some(metadata)) = (raw(commit.events.as_stored()), raw(commit.metadata().as_str()))
-    else {
-        panic!("what is committed is no JSON")
-    };
+    let (stream_id, events, metadata) =
+        (json!(commit.stream_id), commit.events.as_stored(), commit.metadata());
     format!(r#"{{"stream_id":{stream_id},"events":{events},"metadata":{metadata}{members}}}"#)
 }
 

@@ -62,15 +62,20 @@ pub(crate) async fn timed_async<T>(work: impl Future<Output = T>) -> (T, Duratio
 }
 
 pub(crate) fn peak_memory_mb() -> u64 {
-    status_mb("VmHWM")
+    peak_memory_mb_of("self")
+}
+
+/// Of a process, by its id.
+pub(crate) fn peak_memory_mb_of(process: &str) -> u64 {
+    status_mb(process, "VmHWM")
 }
 
 pub(crate) fn memory_mb() -> u64 {
-    status_mb("VmRSS")
+    status_mb("self", "VmRSS")
 }
 
-fn status_mb(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn status_mb(process: &str, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -9,7 +9,7 @@ use ees_tests::Server;
 
 use crate::growth::{Growth, LONG, Size};
 use crate::shared::append::{append, append_together};
-use crate::shared::report::timed_async;
+use crate::shared::report::{peak_memory_mb_of, timed_async};
 use crate::shared::workload::{Append, EVENTS_AN_APPEND};
 
 const WRITERS: u64 = 64;
@@ -166,9 +166,7 @@ fn serve(subject: &impl Subject, size: &Size) -> (Duration, u64) {
     while ["statistics", "stream_catalogue"].into_iter().any(is_behind) {
         std::thread::sleep(Duration::from_millis(100));
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process().0.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(server.stop().success());
-    (started, kib / 1024)
+    let memory_mb = peak_memory_mb_of(&server.process().0.id().to_string());
+    assert!(memory_mb > 0 && server.stop().success());
+    (started, memory_mb)
 }

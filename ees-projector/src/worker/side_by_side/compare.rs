@@ -15,7 +15,6 @@ use crate::standby::Comparison;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
-use crate::worker::log_identity::late;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
@@ -180,13 +179,9 @@ impl<D: Database> Runner<D> {
             let portion = self.core.batch();
             let batch = match &state.segment {
                 Some(_) => self.core.fetch_next(&state, portion, Duration::ZERO).await?,
-                None => self.core.fetch_until(state.position.next, end, portion.changesets).await?,
+                None => self.core.fetch_known_until(state.position.next, end, portion.changesets).await?,
             };
-            let is_late = batch.is_late();
             if self.process(batch).await? != Stepped::Moved {
-                if is_late {
-                    return Err(late(state.position.next));
-                }
                 return Err(StepError::Setup(format!(
                     "the log ends before checkpoint {end}, which the live read model has reached: the log \
                      was restored to an older state, or is another log"

@@ -78,13 +78,7 @@ fn cut_off(server: &Server, client: u64) -> u64 {
         let key = format!("client-{client}-{number}");
         let headers = [("Idempotency-Key", key.as_str())];
         let whole = request("POST", &target, &headers, &body);
-        let mut connection = connect(server);
-        // Sometimes a part only.
-        let sent = if chance.bool() { whole.len() } else { chance.usize(1..whole.len()) };
-        connection.write_all(&whole[..sent]).unwrap();
-        thread::sleep(Duration::from_micros(chance.u64(..3_000)));
-        connection.shutdown(Shutdown::Both).unwrap();
-        drop(connection);
+        send_and_go_away(server, &whole, &mut chance);
         // A read that nobody waits for, beside it.
         connect(server).write_all(&request("GET", "/changesets?limit=1000", &[], "")).unwrap();
 
@@ -97,6 +91,15 @@ fn cut_off(server: &Server, client: u64) -> u64 {
         assert_eq!((status, serde_json::from_str(&body).ok()), (200, Some(wanted)), "{body}");
     }
     made_it
+}
+
+/// Sends a request, sometimes a part of it only, and hangs up.
+fn send_and_go_away(server: &Server, request: &[u8], chance: &mut fastrand::Rng) {
+    let mut connection = connect(server);
+    let sent = if chance.bool() { request.len() } else { chance.usize(1..request.len()) };
+    connection.write_all(&request[..sent]).unwrap();
+    thread::sleep(Duration::from_micros(chance.u64(..3_000)));
+    connection.shutdown(Shutdown::Both).unwrap();
 }
 
 /// Sends many commits in one request, and hangs up. Some of them may be stored, each once; the same request with the same keys
@@ -114,12 +117,7 @@ fn cut_off_together(server: &Server, client: u64) {
         };
         let body: String = (0..STREAMS).map(line).collect();
         let whole = request("POST", "/changesets", &[], &body);
-        let mut connection = connect(server);
-        let sent = if chance.bool() { whole.len() } else { chance.usize(1..whole.len()) };
-        connection.write_all(&whole[..sent]).unwrap();
-        thread::sleep(Duration::from_micros(chance.u64(..3_000)));
-        connection.shutdown(Shutdown::Both).unwrap();
-        drop(connection);
+        send_and_go_away(server, &whole, &mut chance);
 
         let Answer { status, body } = ask(server, "POST", "/changesets", &[], &body);
         assert_eq!(status, 200, "{body}");

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{ChildStdin, Stdio};
 
 use ees_tests::{Killed, Ran, run};
 use serde_json::{Value, json};
@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 use super::World;
 
 const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
+
+/// An import that reads from a pipe, and the other end of the pipe.
+fn importing(world: &World) -> (Killed, ChildStdin) {
+    let mut command = world.ees(&["import", "-", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = Killed(command.spawn().unwrap());
+    let lines = import.0.stdin.take().unwrap();
+    (import, lines)
+}
 
 fn counts(ran: Ran) -> (u64, u64) {
     let summary = ran.json().remove(0);
@@ -134,10 +143,7 @@ fn many_lines_of_one_stream_keep_their_order_beside_others() {
 #[test]
 fn an_interrupted_import_says_how_much_is_stored() {
     let world = World::new();
-    let mut command = world.ees(&["import", "-", "--json"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut import = Killed(command.spawn().unwrap());
-    let mut lines = import.0.stdin.take().unwrap();
+    let (mut import, mut lines) = importing(&world);
     for stream in ["a", "b"] {
         writeln!(lines, "{}", json!({"stream_id": stream, "events": [1]})).unwrap();
     }
@@ -147,9 +153,7 @@ fn an_interrupted_import_says_how_much_is_stored() {
     }
     import.interrupt();
     assert_eq!(import.0.wait().unwrap().code(), Some(130));
-    let mut told = String::new();
-    import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap();
+    let told: Value = serde_json::from_reader(import.0.stderr.take().unwrap()).unwrap();
     assert_eq!((&told["error"], &told["stored"]), (&json!("INTERRUPTED"), &json!(2)), "{told}");
     drop(lines);
 }
@@ -159,17 +163,12 @@ fn an_interrupted_import_says_how_much_is_stored() {
 fn a_refused_line_is_told_while_the_input_goes_on() {
     let world = World::new();
     world.run(&["commit", "b", "--event", "\"theirs\""]).ok();
-    let mut command = world.ees(&["import", "-", "--json"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut import = Killed(command.spawn().unwrap());
-    let mut lines = import.0.stdin.take().unwrap();
+    let (mut import, mut lines) = importing(&world);
     for stream in ["a", "b"] {
         writeln!(lines, "{}", json!({"stream_id": stream, "events": [1]})).unwrap();
     }
     assert_eq!(import.0.wait().unwrap().code(), Some(4));
-    let mut told = String::new();
-    import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap();
+    let told: Value = serde_json::from_reader(import.0.stderr.take().unwrap()).unwrap();
     assert_eq!(
         (&told["error"], &told["stored"]),
         (&json!("OPTIMISTIC_CONCURRENCY_EXCEPTION"), &json!(1)),
@@ -182,10 +181,7 @@ fn a_refused_line_is_told_while_the_input_goes_on() {
 #[test]
 fn interrupted_twice_an_import_does_not_wait_for_the_server() {
     let mut world = World::new();
-    let mut command = world.ees(&["import", "-", "--json"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut import = Killed(command.spawn().unwrap());
-    let mut lines = import.0.stdin.take().unwrap();
+    let (mut import, mut lines) = importing(&world);
     writeln!(lines, "{}", json!({"stream_id": "a", "events": [1]})).unwrap();
     while world.get_json("/changesets")["next_checkpoint"] != 1 {
         std::thread::sleep(std::time::Duration::from_millis(5));
