@@ -18,10 +18,14 @@ pub struct Settings {
     /// MiB.
     pub batch_bytes_max: usize,
     /// The most changesets in one transaction while a fold is far behind, as in a rebuild. They are folded in
-    /// memory and each row is written once. A crash repeats this much work. Default: 50,000.
+    /// memory and each row is written once. A crash repeats this much work. The projections of a
+    /// [`Projector`](crate::Projector) that are far behind at the same time share it, so that each takes its part of it,
+    /// but no less than [`batch_changesets_max`](Self::batch_changesets_max). Default: 50,000.
     pub span_changesets_max: usize,
     /// The most bytes of events and metadata in one transaction while a fold is far behind. They take two or
-    /// three times as much memory. Default: 64 MiB.
+    /// three times as much memory, and so do the next ones, which are read meanwhile. The projections of a
+    /// [`Projector`](crate::Projector) that are far behind at the same time share them too, but for
+    /// [`batch_bytes_max`](Self::batch_bytes_max) each. Default: 32 MiB.
     pub span_bytes_max: usize,
     /// The longest time between two reads of the log, if nothing announces new changesets. Default: 20 s.
     /// Longer values count as 20 s.
@@ -91,7 +95,7 @@ impl Default for Settings {
             batch_changesets_max: 5_000,
             batch_bytes_max: 4 * 1024 * 1024,
             span_changesets_max: 50_000,
-            span_bytes_max: 64 * 1024 * 1024,
+            span_bytes_max: 32 * 1024 * 1024,
             poll_interval: Duration::from_secs(20),
             retry: Retry::default(),
             on_failure: OnFailure::default(),

@@ -32,6 +32,7 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
+use crate::worker::span_memory::SpanMemory;
 use crate::worker::worker_status::WorkerStatus;
 use crate::worker::workers::{Workers, workers};
 
@@ -76,6 +77,7 @@ pub struct Projector {
     registered: Vec<Registered>,
     stalled_after: Duration,
     clock: Clock,
+    span_memory: SpanMemory,
 }
 
 impl Projector {
@@ -85,7 +87,13 @@ impl Projector {
     /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
         let (stalled_after, clock) = (STALLED_AFTER, Clock::default());
-        Self { log: log.into(), registered: Vec::new(), stalled_after, clock }
+        Self {
+            log: log.into(),
+            registered: Vec::new(),
+            stalled_after,
+            clock,
+            span_memory: SpanMemory::default(),
+        }
     }
 
     /// Sets the clock by which the timers of reactors are due that are registered from now on. Default: this
@@ -224,7 +232,7 @@ impl Projector {
             return Err(RegisterError::NameTaken(name));
         }
         let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
-        let core = core.with_clock(self.clock.clone());
+        let core = core.with_clock(self.clock.clone()).with_span_memory(self.span_memory.clone());
         let workers = workers(as_what(core));
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())

@@ -41,7 +41,7 @@ impl<D: Database> Runner<D> {
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
         let (core, stop) = (self.core.clone(), self.stop.clone());
         let after = batch.state_before(batch.changesets.len(), &state);
-        let portion = core.portion(&state, batch.head.checkpoint, &self.pace);
+        let portion = core.portion(&state, batch.head.checkpoint, &mut self.pace);
         let read_ahead = async {
             if caught_up && !full {
                 return None;

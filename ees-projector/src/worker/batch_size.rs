@@ -9,6 +9,7 @@ use crate::projection_state::ProjectionState;
 use crate::settings::Settings;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::span_memory::Share;
 
 /// A projection that is behind by this many ordinary batches is far behind.
 const FAR_BATCHES: u64 = 4;
@@ -27,6 +28,8 @@ const READ_MAX: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Pace {
     changesets: usize,
+    /// While the projection is far behind.
+    share: Option<Share>,
     /// The largest number that fitted a transaction, after a larger one did not.
     fits_max: Option<usize>,
 }
@@ -76,18 +79,22 @@ pub(crate) struct Portion {
 }
 
 impl<D: Database> Core<D> {
-    /// Chooses a portion by how far the projection is behind and how fast it is.
-    pub(crate) fn portion(&self, state: &ProjectionState, head: Checkpoint, pace: &Pace) -> Portion {
-        let settings = &self.settings;
+    /// Chooses a portion by how far the projection is behind, how fast it is, and how many others of its host are far
+    /// behind.
+    pub(crate) fn portion(&self, state: &ProjectionState, head: Checkpoint, pace: &mut Pace) -> Portion {
+        let (settings, batch) = (&self.settings, self.batch());
         let behind = head.get().saturating_sub(state.position.next.get());
         let far = behind / FAR_BATCHES > settings.batch_changesets_max as u64;
-        if far && self.processor.prefers_large_batches() {
-            let changesets =
-                pace.changesets(settings.batch_changesets_max).min(settings.span_changesets_max).max(1);
-            pace.fitting(Portion { changesets, bytes: settings.span_bytes_max, is_span: true })
-        } else {
-            pace.fitting(self.batch())
+        if !far || !self.processor.prefers_large_batches() {
+            pace.share = None;
+            return pace.fitting(batch);
         }
+        let share = pace.share.get_or_insert_with(|| self.span_memory.share());
+        let shared = |span: usize, batch: usize| share.of(span).max(batch.min(span));
+        let changesets_max = shared(settings.span_changesets_max, batch.changesets);
+        let bytes = shared(settings.span_bytes_max, batch.bytes);
+        let changesets = pace.changesets(batch.changesets).min(changesets_max).max(1);
+        pace.fitting(Portion { changesets, bytes, is_span: true })
     }
 
     pub(crate) fn batch(&self) -> Portion {
@@ -124,5 +131,61 @@ impl<D: Database> Core<D> {
             (page.next, page.head) = (more.next, more.head);
         }
         Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::error::BoxError;
+    use crate::event::Recorded;
+    use crate::memory;
+    use crate::projection::Projection;
+    use crate::worker::processor::projection::ProjectionAdapter;
+    use crate::worker::span_memory::SpanMemory;
+
+    struct Totals;
+
+    impl Projection<memory::Tx> for Totals {
+        type Event = serde_json::Value;
+        fn name(&self) -> &str {
+            "totals"
+        }
+        fn prefers_large_batches(&self) -> bool {
+            true
+        }
+        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn projections_that_are_far_behind_share_the_size_of_a_span() {
+        let log = Arc::new(ees_store::memory::Store::new());
+        let totals = Arc::new(ProjectionAdapter::new(Totals));
+        let core = Core::new(totals, memory::Database::new(), log, Settings::default())
+            .with_span_memory(SpanMemory::default());
+        let (start, _) = core.initialize().await.unwrap();
+        let of = |pace: &mut Pace, head: u64| core.portion(&start, head.into(), pace);
+        let mut paces = [(); 3].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });
+        let [first, second, third] = &mut paces;
+
+        assert_eq!((of(first, 1_000_000).changesets, of(first, 1_000_000).bytes), (50_000, 32 << 20));
+        assert_eq!((of(second, 1_000_000).changesets, of(first, 1_000_000).bytes), (25_000, 16 << 20));
+        // One that is no longer far behind takes ordinary batches, and leaves its share to the others.
+        assert_eq!(of(third, 1_000).changesets, 5_000);
+        assert_eq!((of(second, 1_000).changesets, of(first, 1_000_000).changesets), (5_000, 50_000));
+        // No share is less than an ordinary batch.
+        let mut many = [(); 20].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });
+        let last = many.iter_mut().map(|pace| of(pace, 1_000_000)).last().unwrap();
+        assert_eq!((last.changesets, last.bytes), (5_000, 4 << 20));
     }
 }

@@ -22,6 +22,7 @@ use crate::worker::error::StepError;
 use crate::worker::explain::explainable::Explainable;
 use crate::worker::fingerprint::Fingerprinted;
 use crate::worker::processor::Processor;
+use crate::worker::span_memory::SpanMemory;
 
 /// A transaction that takes longer is waiting for a database that is gone.
 const TRANSACTION_MAX: Duration = Duration::from_secs(10 * 60);
@@ -35,6 +36,7 @@ pub(crate) struct Core<D: Database> {
     explainable: Option<Arc<dyn Explainable<D::Tx>>>,
     fingerprinted: Option<Arc<dyn Fingerprinted<D::Tx>>>,
     pub(crate) clock: Clock,
+    pub(super) span_memory: SpanMemory,
     id: ReadModelId,
     partition: Option<Partition>,
     /// Whether the tables were compared with those that the program would make.
@@ -60,6 +62,7 @@ impl<D: Database> Core<D> {
             log,
             settings,
             clock,
+            span_memory: SpanMemory::default(),
             explainable: None,
             fingerprinted: None,
             id,
@@ -96,6 +99,11 @@ impl<D: Database> Core<D> {
         Self { clock, ..self.onto(self.slot()) }
     }
 
+    /// Returns the core with the memory for large batches that the other workers of its host take theirs from.
+    pub(crate) fn with_span_memory(self, span_memory: SpanMemory) -> Self {
+        Self { span_memory, ..self }
+    }
+
     /// Returns the core of another read model of the same projection.
     pub(crate) fn onto(&self, slot: Slot) -> Self {
         Self {
@@ -106,6 +114,7 @@ impl<D: Database> Core<D> {
             explainable: self.explainable.clone(),
             fingerprinted: self.fingerprinted.clone(),
             clock: self.clock.clone(),
+            span_memory: self.span_memory.clone(),
             id: self.id.with_slot(slot),
             partition: None,
             tables_checked: AtomicBool::new(false),

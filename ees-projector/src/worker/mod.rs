@@ -3,7 +3,7 @@
 //! The way of a batch: `runner` is the loop. `step` decides what comes next, and `fetch` reads and decodes
 //! it. `apply` applies it in one transaction of `core` (fence, work, commit) while the next batch is read.
 //! `processor` is what runs, a projection or a reactor, with its types hidden. `batch_size` decides how much
-//! is read at once, `log_identity` whether the log is still the same, `initialize` how a projection starts.
+//! is read at once (workers that are far behind share `span_memory`), `log_identity` whether the log is still the same, `initialize` how a projection starts.
 //! `segments` reads a share of the log at once, for a rebuild.
 //!
 //! Failures: `error` says why a step failed, `failure` what the worker does then. `parked` parks streams and
@@ -58,6 +58,7 @@ mod retention;
 pub(crate) mod runner;
 mod segments;
 pub(crate) mod side_by_side;
+pub(crate) mod span_memory;
 pub(crate) mod step;
 pub(crate) mod stream_rebuild;
 pub(crate) mod worker_status;

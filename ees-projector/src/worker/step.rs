@@ -113,8 +113,8 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns how much to read: a single changeset while one is retried.
-    fn portion(&self, state: &ProjectionState) -> Portion {
-        let portion = self.core.portion(state, self.status.snapshot().head, &self.pace);
+    fn portion(&mut self, state: &ProjectionState) -> Portion {
+        let portion = self.core.portion(state, self.status.snapshot().head, &mut self.pace);
         let is_retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.changeset.is_some());
         if is_retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion }
     }
