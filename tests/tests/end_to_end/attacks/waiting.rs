@@ -31,7 +31,7 @@ const fn follows(method: &'static str, target: &'static str, held: u64) -> Way {
     Way { method, target, headers: EVENT_STREAM, body: "", held }
 }
 
-const WAYS: [Way; 14] = [
+const WAYS: [Way; 15] = [
     polls("GET", "/changesets?checkpoint=1000&wait=20"),
     polls("HEAD", "/changesets?checkpoint=1000&wait=20"),
     polls("GET", "/changesets?checkpoint=1000&w%61it=2%30"),
@@ -46,6 +46,8 @@ const WAYS: [Way; 14] = [
         body: "{\"events\":[1]}",
         held: WAITING_MAX,
     },
+    // One row of a projection is explained at a time, in a moment: how many wait for their turn varies.
+    Way { held: 0, ..polls("GET", "/projections/stream_catalogue/explain?k%65y=watched") },
     follows("GET", "/changesets", SUBSCRIBERS_MAX),
     follows("GET", "/streams/watched/changesets", SUBSCRIBERS_MAX),
     follows("GET", "/streams/w%61tched/events", SUBSCRIBERS_MAX),
