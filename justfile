@@ -147,6 +147,11 @@ count-instructions action:
 kill-for-hours kills="10000":
     EES_KILLS=$((({{kills}} + 2) / 3)) cargo test --locked --workspace --test end_to_end -- --nocapture file_history
 
+# Checks that the fuzz targets compile as libFuzzer has them.
+check-fuzz:
+    RUSTFLAGS="--cfg fuzzing" cargo check --quiet --locked --manifest-path fuzz/Cargo.toml \
+        --target-dir "${CARGO_TARGET_DIR:-target}/fuzz-check" --bins --all-features
+
 # Gives a fuzz target to libFuzzer, which looks for inputs that reach more; it stops at the first that fails, and prints
 # where it is. Stable Rust is enough. What it keeps on the way is in target/fuzz/found.
 # Fuzzes a target of fuzz/fuzz_targets, guided by coverage.
