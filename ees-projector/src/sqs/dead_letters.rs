@@ -57,6 +57,23 @@ impl DeadLetterQueue {
         Ok(deliveries.map(letter).collect())
     }
 
+    /// Takes the next letters that were not seen before. Returns none once the queue has no others.
+    ///
+    /// What was taken is visible again after 30 s: so long a queue shows it again before its end.
+    pub(super) async fn take_unseen(&self, seen: &HashSet<String>) -> Result<Vec<WaitingLetter>, QueueError> {
+        let mut again = 0;
+        loop {
+            let mut waiting = self.take().await?;
+            let taken = waiting.len();
+            waiting.retain(|letter| !seen.contains(letter.id()));
+            again += taken - waiting.len();
+            let all_came_again = again > seen.len();
+            if taken == 0 || !waiting.is_empty() || all_came_again {
+                return Ok(waiting);
+            }
+        }
+    }
+
     /// Lists letters, at most `max` and some of the last batch, and leaves them in the queue.
     ///
     /// They are hidden from others meanwhile.
@@ -67,11 +84,11 @@ impl DeadLetterQueue {
     pub async fn list(&self, max: usize) -> Result<Vec<WaitingLetter>, QueueError> {
         let (mut seen, mut ids) = (Vec::new(), HashSet::new());
         while seen.len() < max {
-            let mut waiting = self.take().await?;
-            waiting.retain(|letter| ids.insert(letter.id().to_owned()));
+            let waiting = self.take_unseen(&ids).await?;
             if waiting.is_empty() {
                 break;
             }
+            ids.extend(waiting.iter().map(|letter| letter.id().to_owned()));
             seen.extend(waiting);
         }
         for letter in &seen {

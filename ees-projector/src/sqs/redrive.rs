@@ -45,8 +45,7 @@ impl<'a> Redrive<'a> {
     /// # Errors
     /// A [`QueueError`]. What was published before is removed, except perhaps one.
     pub async fn next(&mut self) -> Result<Vec<Redriven>, QueueError> {
-        let mut waiting = self.queue.take().await?;
-        waiting.retain(|letter| !self.left.contains(letter.id()));
+        let waiting = self.queue.take_unseen(&self.left).await?;
         let mut redriven = Vec::with_capacity(waiting.len());
         for letter in waiting {
             let result = match &letter.letter {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ees_projector::publisher::Publishing;
 use ees_projector::reactor::{Settings, Start};
-use ees_projector::sqs::{DeadLetterQueue, Queue};
+use ees_projector::sqs::{DeadLetterQueue, Queue, Redrive};
 use ees_projector::{OnDemand, Projector, memory as read_models};
 use ees_store::publish::sns::Publisher;
 use ees_store::publish::{Message, Received};
@@ -272,6 +272,43 @@ async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
         dead.remove(letter).await.unwrap();
     }
     assert!(dead.take().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_were_left_and_are_visible_again_do_not_hide_the_rest_of_the_queue() {
+    let bus = Bus::new().await;
+    let queue = bus.queue("dead", &[]).await;
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), &queue);
+    let send = async |body: String| {
+        // As `DeadLetterQueue::keep` does it: each in a group of its own.
+        let message = bus.sqs.send_message().queue_url(&queue).message_group_id(&body);
+        message.message_deduplication_id(&body).message_body(&body).send().await.unwrap();
+    };
+    for number in 0..10 {
+        send(format!("no-dead-letter-{number}")).await;
+    }
+    let (publisher, store) = (bus.publisher(), memory::Store::new());
+    let mut redrive = Redrive::of(&dead, &publisher, &store);
+    let mut left = 0;
+    while left < 10 {
+        for redriven in redrive.next().await.unwrap() {
+            assert!(redriven.result.is_err(), "{redriven:?}");
+            left += 1;
+            // As it would be 30 s later.
+            dead.leave(&redriven.letter).await.unwrap();
+        }
+    }
+    for number in 10..30 {
+        send(format!("no-dead-letter-{number}")).await;
+    }
+    loop {
+        let redriven = redrive.next().await.unwrap();
+        if redriven.is_empty() {
+            break;
+        }
+        left += redriven.len();
+    }
+    assert_eq!(left, 30, "each letter is handled once, and none is forgotten");
 }
 
 #[tokio::test(flavor = "multi_thread")]

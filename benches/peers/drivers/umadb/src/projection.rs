@@ -7,7 +7,7 @@ use peers_workload::account::{self, UPSERT};
 use peers_workload::postgres::connect;
 use tokio_postgres::{Client, Statement};
 use umadb_client::AsyncUmaDbClient;
-use umadb_dcb::{DcbError, DcbSequencedEvent, DcbSubscriptionAsync};
+use umadb_dcb::{DcbError, DcbSequencedEvent};
 
 use crate::parse;
 
