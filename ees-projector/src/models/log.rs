@@ -37,7 +37,7 @@ fn entry(at: usize) -> LogEntry {
     LogEntry { checkpoint: Checkpoint::new(at as u64), changeset }
 }
 
-fn at(changeset: u64) -> &'static LogEntry {
+pub(super) fn at(changeset: u64) -> &'static LogEntry {
     &ENTRIES[changeset as usize]
 }
 

@@ -14,8 +14,10 @@ mod parked;
 mod projection;
 mod reactor;
 mod row;
+mod rows;
 mod segments;
 mod side_by_side;
+mod stream_rebuild;
 mod timers;
 
 use ees_store::LogId;

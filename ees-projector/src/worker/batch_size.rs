@@ -62,6 +62,11 @@ impl Pace {
         Portion { changesets: portion.changesets.min(fits), ..portion }
     }
 
+    /// Leaves the memory for spans to others: the projection is paused, or runs elsewhere.
+    pub(crate) fn rests(&mut self) {
+        self.share = None;
+    }
+
     /// Records how long the last step took, and how many changesets of the log were read for it.
     pub(crate) fn took(&mut self, changesets: usize, time: Duration) {
         let growth = STEP.as_secs_f64() / time.as_secs_f64().max(1e-6);
@@ -183,6 +188,10 @@ mod tests {
         // One that is no longer far behind takes ordinary batches, and leaves its share to the others.
         assert_eq!(of(third, 1_000).changesets, 5_000);
         assert_eq!((of(second, 1_000).changesets, of(first, 1_000_000).changesets), (5_000, 50_000));
+        // So does one that is paused.
+        assert_eq!((of(second, 1_000_000).changesets, of(first, 1_000_000).changesets), (25_000, 25_000));
+        second.rests();
+        assert_eq!(of(first, 1_000_000).changesets, 50_000);
         // No share is less than an ordinary batch.
         let mut many = [(); 20].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });
         let last = many.iter_mut().map(|pace| of(pace, 1_000_000)).last().unwrap();

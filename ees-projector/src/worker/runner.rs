@@ -125,6 +125,9 @@ impl<D: Database> Runner<D> {
                 Ok(next) => self.follow_up(next).await,
                 Err(error) => Err(error),
             };
+            if let Ok(Stepped::Split(_) | Stepped::Elsewhere | Stepped::Paused) = stepped {
+                self.pace.rests();
+            }
             let pause = match stepped {
                 Ok(Stepped::Split(split)) => self.until_next_look_at(split).min(wait),
                 // An operator may resume, rebuild or discard it through another process.

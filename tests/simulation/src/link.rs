@@ -1,12 +1,13 @@
 //! The way of a process to the servers.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ees_projector::memory::{Lost, Network};
 use futures::future::BoxFuture;
 
 use crate::machine;
+use crate::servers::{Deaths, Server, Servers};
 
 /// How calls fare.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,21 +20,16 @@ pub(crate) struct Weather {
     pub(crate) is_cut: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Server {
-    Store,
-    Database,
-}
-
 pub(crate) struct Link {
+    servers: Arc<Servers>,
     weather: Mutex<Weather>,
     /// When calls to the database, or its answers, were lost.
     losses: Mutex<Vec<Duration>>,
 }
 
 impl Link {
-    pub(crate) fn new(weather: Weather) -> Self {
-        Self { weather: Mutex::new(weather), losses: Mutex::default() }
+    pub(crate) fn new(weather: Weather, servers: Arc<Servers>) -> Self {
+        Self { servers, weather: Mutex::new(weather), losses: Mutex::default() }
     }
 
     pub(crate) fn set(&self, weather: Weather) {
@@ -48,28 +44,47 @@ impl Link {
         self.losses.lock().unwrap().clone()
     }
 
-    /// Takes as long as one way to the server takes.
-    pub(crate) async fn pass(&self, to: Server) -> Result<(), Lost> {
+    /// A call arrives, and the server takes its time for it.
+    pub(crate) async fn call(&self, to: Server) -> Result<Deaths, Lost> {
+        let deaths = self.pass(to).await?;
+        tokio::time::sleep(self.servers.disk_max(to).mul_f64(fastrand::f64())).await;
+        Ok(deaths)
+    }
+
+    /// The answer to a call arrives, unless the server has died since.
+    pub(crate) async fn answer(&self, from: Server, deaths: Deaths) -> Result<(), Lost> {
+        if self.pass(from).await? == deaths { Ok(()) } else { Err(self.lose(from)) }
+    }
+
+    /// Takes as long as one way to or from the server takes.
+    async fn pass(&self, to: Server) -> Result<Deaths, Lost> {
         let Weather { delay_max, lost, is_cut } = self.weather();
         tokio::time::sleep(delay_max.mul_f64(fastrand::f64())).await;
         if is_cut || fastrand::u32(..1_000) < lost {
-            if to == Server::Database {
-                self.losses.lock().unwrap().push(machine::now());
-            }
+            let lost = self.lose(to);
             // So long a client waits for an answer.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(50..2_000))).await;
-            return Err(Lost);
+            return Err(lost);
         }
-        Ok(())
+        // One that is dead refuses a connection at once.
+        self.servers.deaths(to).ok_or_else(|| self.lose(to))
+    }
+
+    fn lose(&self, to: Server) -> Lost {
+        if to == Server::Database {
+            self.losses.lock().unwrap().push(machine::now());
+        }
+        Lost
     }
 }
 
 impl Network for Link {
     fn call(&self) -> BoxFuture<'_, Result<(), Lost>> {
-        Box::pin(self.pass(Server::Database))
+        Box::pin(async { self.call(Server::Database).await.map(drop) })
     }
 
+    /// What the database has committed is there, though it may have died since.
     fn answer(&self) -> BoxFuture<'_, Result<(), Lost>> {
-        Box::pin(self.pass(Server::Database))
+        Box::pin(async { self.pass(Server::Database).await.map(drop) })
     }
 }

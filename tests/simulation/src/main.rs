@@ -1,7 +1,7 @@
 //! A store, three workers, two clients and operators on simulated time. A seed decides what happens: kills, frozen
-//! processes, lost calls and answers, cut connections, wrong clocks, changesets that can't be applied for a while, and
-//! what operators do. Then there is no more trouble, and everything must come to the end of the log, with the rows that
-//! the log makes.
+//! processes, lost calls and answers, cut connections, servers that die, slow disks, wrong clocks, changesets that can't
+//! be applied for a while, and what operators do. Then there is no more trouble, and everything must come to the end of
+//! the log, with the rows that the log makes.
 //!
 //! A seed happens in the same way each time, so each has a process of its own.
 
@@ -15,6 +15,7 @@ mod operator;
 mod process;
 mod read_models;
 mod remote_store;
+mod servers;
 mod world;
 
 use std::collections::BTreeMap;

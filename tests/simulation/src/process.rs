@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::link::{Link, Weather};
+use crate::link::Link;
 use crate::machine;
 
 /// What a process shows to the outside.
@@ -48,10 +48,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(name: String, weather: Weather, program: Program) -> Self {
+    pub(crate) fn new(name: String, link: Link, program: Program) -> Self {
         Self {
             name,
-            link: Arc::new(Link::new(weather)),
+            link: Arc::new(link),
             program,
             runtime: None,
             main: None,

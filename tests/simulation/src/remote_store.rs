@@ -9,7 +9,8 @@ use ees_store::{
     Result, SegmentPage, SegmentQuery, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, memory,
 };
 
-use crate::link::{Link, Server};
+use crate::link::Link;
+use crate::servers::Server;
 
 pub(crate) struct RemoteStore {
     pub(crate) store: Arc<memory::Store>,
@@ -19,14 +20,11 @@ pub(crate) struct RemoteStore {
 impl RemoteStore {
     /// The call may not arrive, and its answer neither.
     async fn ask<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.pass().await?;
+        let lost = |lost: Lost| Error::Unavailable(lost.to_string());
+        let deaths = self.link.call(Server::Store).await.map_err(lost)?;
         let answer = call.await;
-        self.pass().await?;
+        self.link.answer(Server::Store, deaths).await.map_err(lost)?;
         answer
-    }
-
-    async fn pass(&self) -> Result<()> {
-        self.link.pass(Server::Store).await.map_err(|lost: Lost| Error::Unavailable(lost.to_string()))
     }
 }
 

@@ -10,11 +10,12 @@ use futures::FutureExt;
 
 use crate::client::{self, Told};
 use crate::diary::Diary;
-use crate::link::Weather;
+use crate::link::{Link, Weather};
 use crate::mailer::{Mailer, Mails};
 use crate::process::{Process, Surroundings};
 use crate::read_models::{Digest, Journal};
 use crate::remote_store::RemoteStore;
+use crate::servers::{Server, Servers};
 use crate::{HAS_PANICKED, checks, machine, operator};
 
 /// How long a process runs before the next one has its turn.
@@ -35,6 +36,7 @@ pub(crate) const LINES: &str = "lines";
 pub(crate) const NAMES: [&str; 4] = [JOURNAL, LINES, "digest", "mailer"];
 
 pub(crate) struct World {
+    servers: Arc<Servers>,
     pub(crate) store: Arc<memory_store::Store>,
     pub(crate) database: memory::Database,
     pub(crate) mails: Mails,
@@ -56,7 +58,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let (store, database) = (Arc::new(memory_store::Store::new()), memory::Database::new());
         let (mails, told, is_calm) = (Mails::default(), Told::default(), Arc::<AtomicBool>::default());
-        let version = Arc::new(AtomicU32::new(1));
+        let (version, servers) = (Arc::new(AtomicU32::new(1)), Arc::<Servers>::default());
+        let link = || Link::new(GOOD_WEATHER, servers.clone());
         let new_version =
             if fastrand::bool() { NewVersion::InPlace } else { NewVersion::SideBySide { verify: false } };
         let worker = |number| {
@@ -66,7 +69,7 @@ impl World {
                 let deployed = Deployed { version: version.load(SeqCst), new_version };
                 work(around, deployed, store.clone(), database.clone(), mails.clone()).boxed()
             };
-            Process::new(format!("worker-{number}"), GOOD_WEATHER, Box::new(program))
+            Process::new(format!("worker-{number}"), link(), Box::new(program))
         };
         let client = |number| {
             let (store, told, is_calm) = (store.clone(), told.clone(), is_calm.clone());
@@ -75,11 +78,12 @@ impl World {
                 let store = RemoteStore { store: store.clone(), link: around.link };
                 client::run(store, told.clone(), move || is_calm.load(SeqCst)).boxed()
             };
-            Process::new(format!("client-{number}"), GOOD_WEATHER, Box::new(program))
+            Process::new(format!("client-{number}"), link(), Box::new(program))
         };
         let (workers, clients) = ((0..WORKERS).map(worker).collect(), (0..CLIENTS).map(client).collect());
         let diary = Diary::default();
         Self {
+            servers,
             store,
             database,
             mails,
@@ -203,7 +207,7 @@ impl World {
         let at = fastrand::usize(..all.len());
         let process = &mut *all[at];
         let (name, now) = (process.name.clone(), machine::now());
-        let what = match fastrand::u32(..12) {
+        let what = match fastrand::u32(..14) {
             0 | 1 => {
                 process.kill(millis(0..8_000));
                 format!("{name} is killed")
@@ -240,6 +244,24 @@ impl World {
                 self.cut_off();
                 "the database cuts the connection of who has a transaction".to_owned()
             }
+            8 => {
+                let (server, dead_for) = (any_server(), millis(0..6_000));
+                self.servers.kill(server, dead_for);
+                if server == Server::Database {
+                    self.cut_off();
+                }
+                format!("{server:?} dies, and starts again after {dead_for:?}")
+            }
+            9 => {
+                // With a database that is slower, a worker may not record in time that a mail was sent.
+                let (server, disk_max) = match any_server() {
+                    Server::Store => (Server::Store, millis(0..2_000)),
+                    Server::Database => (Server::Database, millis(0..100)),
+                };
+                let disk_max = if fastrand::bool() { disk_max } else { Duration::ZERO };
+                self.servers.slow_down(server, disk_max);
+                format!("{server:?} has a disk that takes up to {disk_max:?}")
+            }
             _ => operator::act(self),
         };
         self.diary.note(what);
@@ -248,6 +270,7 @@ impl World {
     fn calm(&mut self) {
         self.is_calm.store(true, SeqCst);
         self.cut_off();
+        self.servers.mend();
         for process in self.workers.iter_mut().chain(&mut self.clients) {
             process.thaw();
             process.link.set(Weather::default());
@@ -261,6 +284,10 @@ impl World {
 
 pub(crate) fn millis(range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(fastrand::u64(range))
+}
+
+fn any_server() -> Server {
+    if fastrand::bool() { Server::Store } else { Server::Database }
 }
 
 /// What a worker is started with.

@@ -27,9 +27,9 @@ use stateright::{Model, Property};
 
 use crate::models::log::{LOG, STREAMS};
 use crate::models::row::Row;
-use crate::projection_state::ProjectionState;
+use crate::models::rows::{Place, Rows};
 use mutation::Mutation;
-use state::{Fate, Place, State, Work};
+use state::{Fate, State, Work};
 
 /// The sizes of the model.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl Parked {
     }
 
     fn actions_of(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
-        actions.extend(state.places().into_iter().map(|place| Action::Read { worker, place }));
+        actions.extend(state.rows.places().into_iter().map(|place| Action::Read { worker, place }));
         let may_fail = state.failures < self.failures;
         match &state.workers[worker] {
             Work::Nothing => {}
@@ -115,14 +115,12 @@ impl Model for Parked {
 
     fn init_states(&self) -> Vec<State> {
         let mut state = State {
-            whole: Row(ProjectionState::new(1)),
-            partitions: Vec::new(),
+            rows: Rows::new(),
             workers: [Work::Nothing, Work::Nothing],
             parked: vec![BTreeSet::new(); STREAMS.len()],
             fates: [Fate::default(); LOG.len()],
             asked: None,
             skipped: 0,
-            epoch: 100,
             failures: 0,
             operations: 0,
             has_failed_again: false,
@@ -136,7 +134,7 @@ impl Model for Parked {
         for worker in 0..state.workers.len() {
             self.actions_of(state, worker, actions);
         }
-        if Self::joined(state).is_some() {
+        if state.rows.joined().is_some() {
             actions.push(Action::Join);
         }
         self.operations(state, actions);
@@ -156,14 +154,14 @@ impl Model for Parked {
             Action::SkipParked => self.skip_parked(&mut state)?,
             Action::SkipInLive(changeset) => self.skip_in_live(&mut state, changeset)?,
             Action::TakeOver => {
-                for place in state.places() {
-                    let row = state.at_mut(place)?;
+                for place in state.rows.places() {
+                    let row = state.rows.at_mut(place)?;
                     *row = Row(row.0.moved(|_| {}));
                 }
             }
             Action::Rebuild => self.rebuild(&mut state),
             Action::GoBack => self.go_back(&mut state)?,
-            Action::DealOut(count) => Self::deal_out(&mut state, count),
+            Action::DealOut(count) => state.rows.deal_out(count),
             Action::Join => self.join(&mut state)?,
         }
         for changeset in 0..self.changesets {

@@ -2,14 +2,13 @@
 
 use ees_store::Checkpoint;
 
-use super::state::{Asked, Fate, Place, State};
+use super::state::{Asked, Fate, State};
 use super::{Action, Mutation, Parked};
 use crate::models::log::{LOG, reference, stream, stream_number};
 use crate::models::row::Row;
-use crate::partition::Partition;
+use crate::models::rows::Place;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
-use crate::worker::partitions::DealtOut;
 
 impl Parked {
     pub(super) fn operations(&self, state: &State, actions: &mut Vec<Action>) {
@@ -27,19 +26,16 @@ impl Parked {
         actions.extend((0..self.changesets).filter(|it| !is_known(it)).map(Action::SkipInLive));
         actions.push(Action::TakeOver);
         actions.push(Action::Rebuild);
-        let is_changing = state.whole.0.split.is_some_and(|split| split.next_count.is_some());
-        match state.whole.0.split {
-            _ if state.whole.0.segment.is_some() || is_changing => {}
+        match state.rows.whole.0.split {
+            _ if state.rows.whole.0.segment.is_some() || state.rows.is_changing() => {}
             None => actions.extend([Action::GoBack, Action::DealOut(2)]),
             Some(_) => actions.push(Action::DealOut(1)),
         }
     }
 
     pub(super) fn decide_to_skip(state: &mut State, changeset: u64) -> Option<()> {
-        let is_own =
-            |place: &Place| place.partition().is_none_or(|partition| partition.owns(stream(changeset)));
-        let place = state.places().into_iter().find(is_own)?;
-        let ProjectionState { position, version, segment, .. } = &state.at(place)?.0;
+        let place = state.rows.place_of(stream(changeset))?;
+        let ProjectionState { position, version, segment, .. } = &state.rows.at(place)?.0;
         if segment.is_some() {
             return None;
         }
@@ -50,26 +46,26 @@ impl Parked {
     /// One transaction: the row is as it was when the operator decided, and the changeset is still parked.
     pub(super) fn skip_parked(&self, state: &mut State) -> Option<()> {
         let Asked { place, epoch, version, changeset } = state.asked.take()?;
-        let Some(Row(found)) = state.at(place) else { return Some(()) };
+        let Some(Row(found)) = state.rows.at(place) else { return Some(()) };
         if found.position.epoch != epoch || found.version != version || !state.is_parked(changeset) {
             return Some(());
         }
         let skip = Transition::SkipParked(reference(changeset));
         let Ok(moved) = transition(found, &skip) else { return Some(()) };
-        *state.at_mut(place)? = Row(moved);
+        *state.rows.at_mut(place)? = Row(moved);
         state.unpark(changeset, !self.has(Mutation::SkippedStaysParked));
         Some(())
     }
 
     /// An operator skips a changeset in the live read model, whose standby this is.
     pub(super) fn skip_in_live(&self, state: &mut State, changeset: u64) -> Option<()> {
-        let whole = state.whole.0.clone();
+        let whole = state.rows.whole.0.clone();
         let concerns = |place: &Place| {
             let partition = place.partition();
             partition.is_none_or(|partition| whole.may_come_to(partition, stream(changeset)))
         };
-        for place in state.places().into_iter().filter(concerns) {
-            let row = state.at_mut(place)?;
+        for place in state.rows.places().into_iter().filter(concerns) {
+            let row = state.rows.at_mut(place)?;
             *row = Row(row.0.moved(|row| row.skip(&reference(changeset))));
         }
         state.skipped |= 1 << changeset;
@@ -80,7 +76,7 @@ impl Parked {
     }
 
     pub(super) fn rebuild(&self, state: &mut State) {
-        let known = state.with_skips();
+        let known = state.rows.with_skips();
         let rebuild = Transition::Rebuild {
             version: known.version,
             until: Checkpoint::new(self.changesets),
@@ -93,57 +89,26 @@ impl Parked {
         if self.has(Mutation::SkipForgotten) {
             whole.skips.clear();
         }
-        state.whole = Row(whole);
+        state.rows.begin(whole);
         if !self.has(Mutation::ParkedKept) {
             state.parked.iter_mut().for_each(std::collections::BTreeSet::clear);
         }
         state.fates = [Fate::default(); LOG.len()];
-        Self::create_partitions(state);
-    }
-
-    /// Replaces the rows of the partitions by those that the row of the whole asks for.
-    fn create_partitions(state: &mut State) {
-        state.partitions.clear();
-        let Some(split) = state.whole.0.split else { return };
-        let epoch = state.epoch;
-        // Those of the one before never come so far.
-        state.epoch += 100;
-        let row = |partition: Partition| Row(state.whole.0.partition(split, partition.index, epoch));
-        state.partitions = Partition::all(split.count).map(row).collect();
     }
 
     pub(super) fn go_back(&self, state: &mut State) -> Option<()> {
-        let believed = state.whole.0.position.next;
+        let believed = state.rows.whole.0.position.next;
         let head = Checkpoint::new(self.changesets);
         let back = Transition::SetCheckpoint { believed, wanted: Checkpoint::START, head };
-        state.whole = Row(transition(&state.whole.0, &back).ok()?);
+        state.rows.whole = Row(transition(&state.rows.whole.0, &back).ok()?);
         // They are wanted again.
         state.skipped = 0;
         Some(())
     }
 
-    pub(super) fn deal_out(state: &mut State, count: u32) {
-        let rows = state.partition_states();
-        match state.whole.0.dealt_out(&rows.iter().collect::<Vec<_>>(), count, true) {
-            DealtOut::AtOnce(whole) => {
-                state.whole = Row(whole);
-                Self::create_partitions(state);
-            }
-            DealtOut::AtBarrier(whole, moved) => {
-                state.whole = Row(whole);
-                state.partitions = moved.into_iter().map(Row).collect();
-            }
-        }
-    }
-
-    pub(super) fn joined(state: &State) -> Option<ProjectionState> {
-        let rows = state.partition_states();
-        state.whole.0.joined(&rows.iter().collect::<Vec<_>>())
-    }
-
     pub(super) fn join(&self, state: &mut State) -> Option<()> {
-        state.whole = Row(Self::joined(state)?);
-        Self::create_partitions(state);
+        let whole = state.rows.joined()?;
+        state.rows.begin(whole);
         if self.has(Mutation::ParkedForgottenInAJoin) {
             state.parked.iter_mut().for_each(std::collections::BTreeSet::clear);
         }

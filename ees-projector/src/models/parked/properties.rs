@@ -31,7 +31,7 @@ impl Parked {
                 !(0..model.changesets).filter(is_skipped).any(|changeset| state.is_parked(changeset))
             }),
             Property::always(SKIPS_KNOWN, |model: &Self, state: &State| {
-                let known = state.with_skips().skips;
+                let known = state.rows.with_skips().skips;
                 let is_skipped = |changeset: &u64| state.skipped & (1 << changeset) != 0;
                 (0..model.changesets)
                     .filter(is_skipped)

@@ -2,34 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Place, State, Work, names};
+use super::state::{State, Work};
 use super::{Mutation, Parked};
 use crate::models::log::{batch, stream_number};
 use crate::models::log_id;
 use crate::models::row::Row;
+use crate::models::rows::{Place, names};
 use crate::projection_state::ProjectionState;
 use crate::worker::apply::Becomes;
 
 impl Parked {
     /// Reads a row and what is parked, in one transaction.
     pub(super) fn read(&self, state: &mut State, number: usize, place: Place) -> Option<()> {
-        let row = state.at(place)?.clone();
+        let row = state.rows.at(place)?.clone();
         let parked = match &state.workers[number] {
             Work::Has { parked, .. } if self.has(Mutation::ParkedStreamsNotReadAgain) => parked.clone(),
-            _ => state.parked_of(place),
+            _ => place.parked_of(&state.parked),
         };
         state.workers[number] = Work::Has { place, row, parked };
         Some(())
-    }
-
-    /// Moves a row, if it is where a worker believes it to be.
-    fn replace(state: &mut State, place: Place, believed: &Row, to: Row) -> bool {
-        let Some(stored) = state.at_mut(place) else { return false };
-        let is_same = stored.0.position == believed.0.position;
-        if is_same {
-            *stored = to;
-        }
-        is_same
     }
 
     /// One transaction: fence, and what becomes of the first changesets of a page.
@@ -39,7 +30,7 @@ impl Parked {
         let end = part.min(batch.changesets.len());
         let to = batch.state_before(end, &row.0);
         let may_move = row.0.may_be_moved_by(place.partition(), to.position.next);
-        if !may_move || !Self::replace(state, place, &row, Row(to.clone())) {
+        if !may_move || !state.rows.replace(place, &row.0, to.clone()) {
             state.workers[number] = Work::Nothing;
             return Some(());
         }
@@ -67,8 +58,8 @@ impl Parked {
             return None;
         }
         state.failures += 1;
-        let to = Row(row.0.past(&failed, log_id()));
-        if !Self::replace(state, place, &row, to.clone()) {
+        let to = row.0.past(&failed, log_id());
+        if !state.rows.replace(place, &row.0, to.clone()) {
             state.workers[number] = Work::Nothing;
             return Some(());
         }
@@ -82,7 +73,7 @@ impl Parked {
             _ => state.park(changeset),
         }
         parked.insert(stream_number(changeset));
-        state.workers[number] = Work::Has { place, row: to, parked };
+        state.workers[number] = Work::Has { place, row: Row(to), parked };
         Some(())
     }
 
@@ -96,7 +87,7 @@ impl Parked {
     /// Reads what is parked of a stream. The row may be older.
     pub(super) fn begin_to_retry(state: &mut State, number: usize, stream: usize) -> Option<()> {
         let Work::Has { place, row, .. } = state.workers[number].clone() else { return None };
-        let is_own = state.parked_of(place).contains(&stream);
+        let is_own = place.parked_of(&state.parked).contains(&stream);
         if !is_own || !row.0.may_retry(place.partition()) {
             return None;
         }
@@ -116,7 +107,7 @@ impl Parked {
             state.has_failed_again = true;
             return Some(());
         }
-        let found = state.at(place)?.clone();
+        let found = state.rows.at(place)?.clone();
         let ProjectionState { position, version, .. } = &row.0;
         let is_same = found.0.position.epoch == position.epoch && found.0.version == *version;
         let parked = &mut state.parked[stream_number(*changeset)];
@@ -131,7 +122,7 @@ impl Parked {
         parked.remove(changeset);
         state.apply(*changeset);
         let moved = Row(found.0.moved(|_| {}));
-        *state.at_mut(place)? = moved.clone();
+        *state.rows.at_mut(place)? = moved.clone();
         if !rest.is_empty() {
             state.workers[number] = Work::Retries { place, row: moved, changesets: rest.to_vec() };
         }

@@ -7,7 +7,7 @@
 //! writes to.
 
 mod replay;
-mod standing;
+pub(crate) mod standing;
 
 use std::fmt;
 use std::sync::Arc;

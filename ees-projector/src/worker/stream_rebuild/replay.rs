@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ees_store::{ChangesetId, Checkpoint, LogEntry, StreamId};
 use futures::{FutureExt, StreamExt, stream};
 
-use super::standing::Standing;
+use super::standing::{Became, Standing};
 use crate::database::Database;
 use crate::error::{chain, panicked};
 use crate::explanation::{LeftOut, WhyLeftOut};
@@ -241,16 +241,20 @@ async fn read_portion<D: Database>(
     mut next: ChangesetId,
 ) -> Result<Portion, OperateError> {
     let mut batches = Vec::new();
-    let first_parked = standing.parked(&stream_id);
     while batches.len() < READ_AT_ONCE {
         let found = core.log.locate(&stream_id, next).await.map_err(StepError::from)?;
         if found.is_none() && next.get() == 1 {
             return Err(OperateError::NoChangeset { stream_id, changeset_id: next });
         }
-        let applied = found.filter(|at| *at < standing.position_of(&stream_id));
-        let Some(at) = applied.filter(|_| first_parked.is_none_or(|first| next < first)) else {
-            let parked = applied.map(|at| left_out(at, &stream_id, next, WhyLeftOut::Parked));
-            return Ok(Portion { batches, next, is_last: true, parked });
+        let at = match found.map(|at| (at, standing.became(&stream_id, next, at))) {
+            Some((at, Became::Passed)) => at,
+            Some((at, Became::Parked)) => {
+                let parked = Some(left_out(at, &stream_id, next, WhyLeftOut::Parked));
+                return Ok(Portion { batches, next, is_last: true, parked });
+            }
+            Some((_, Became::Ahead)) | None => {
+                return Ok(Portion { batches, next, is_last: true, parked: None });
+            }
         };
         batches.push(core.fetch_changeset(at).await?);
         next = next.next();

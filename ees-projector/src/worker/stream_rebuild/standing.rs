@@ -13,15 +13,36 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::operations::reads_segments;
 
 /// Where a read model is.
-pub(super) struct Standing {
-    pub(super) state: ProjectionState,
+pub(crate) struct Standing {
+    pub(crate) state: ProjectionState,
     /// The rows of its partitions, if it is split.
-    partitions: Vec<PartitionRow>,
+    pub(crate) partitions: Vec<PartitionRow>,
     /// The parked streams, each with its first parked changeset.
-    parked: HashMap<StreamId, ChangesetId>,
+    pub(crate) parked: HashMap<StreamId, ChangesetId>,
+}
+
+/// What a read model has done with a changeset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    /// It was applied, or skipped.
+    Passed,
+    Parked,
+    /// It has not come to it yet.
+    Ahead,
 }
 
 impl Standing {
+    /// Returns what the read model has done with a changeset of a stream.
+    pub(crate) fn became(&self, stream_id: &StreamId, changeset_id: ChangesetId, at: Checkpoint) -> Became {
+        if at >= self.position_of(stream_id) {
+            Became::Ahead
+        } else if self.parked.get(stream_id).is_some_and(|first| changeset_id >= *first) {
+            Became::Parked
+        } else {
+            Became::Passed
+        }
+    }
+
     /// Returns the rows that say what was applied: that of the whole, or those of the partitions.
     pub(super) fn rows(&self) -> impl Iterator<Item = &ProjectionState> {
         let whole = self.partitions.is_empty().then_some(&self.state);
@@ -41,24 +62,24 @@ impl Standing {
     }
 
     /// Returns the checkpoint before which everything of a stream is applied, skipped or parked.
-    pub(super) fn position_of(&self, stream_id: &StreamId) -> Checkpoint {
+    fn position_of(&self, stream_id: &StreamId) -> Checkpoint {
         self.partition_of(stream_id).map_or(self.state.position.next, |row| row.state.position.next)
     }
 
     /// Returns the partition that applies a stream, if there are any.
-    fn partition_of(&self, stream_id: &StreamId) -> Option<&PartitionRow> {
+    pub(crate) fn partition_of(&self, stream_id: &StreamId) -> Option<&PartitionRow> {
         let count = u32::try_from(self.partitions.len()).ok().filter(|count| *count > 0)?;
         self.partitions.get(Partition::of(stream_id, count).index as usize)
     }
 
     /// Returns the first parked changeset of a stream.
-    pub(super) fn parked(&self, stream_id: &StreamId) -> Option<ChangesetId> {
+    fn parked(&self, stream_id: &StreamId) -> Option<ChangesetId> {
         self.parked.get(stream_id).copied()
     }
 
     /// Returns `true` if a replay that ended at an earlier look goes on up to this one. `streams`: each with the
     /// changeset that the replay would apply next.
-    pub(super) fn goes_on_from<'s>(
+    pub(crate) fn goes_on_from<'s>(
         &self,
         before: &Self,
         streams: impl IntoIterator<Item = (&'s StreamId, ChangesetId)>,
@@ -75,7 +96,7 @@ impl Standing {
     }
 
     /// Returns `true` if nothing of these streams was applied since an earlier look.
-    pub(super) fn is_at<'s>(&self, before: &Self, streams: impl IntoIterator<Item = &'s StreamId>) -> bool {
+    pub(crate) fn is_at<'s>(&self, before: &Self, streams: impl IntoIterator<Item = &'s StreamId>) -> bool {
         streams.into_iter().all(|stream_id| self.position_of(stream_id) == before.position_of(stream_id))
     }
 }

@@ -1,0 +1,139 @@
+//! The rows that say how far a read model is: one of the whole, and one of each partition.
+
+use std::collections::{BTreeSet, HashSet};
+
+use ees_store::StreamId;
+
+use super::log::STREAMS;
+use super::row::Row;
+use crate::partition::Partition;
+use crate::projection_state::ProjectionState;
+use crate::worker::partitions::DealtOut;
+
+/// A row of a read model: that of the whole, or of the partition with this number of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Whole,
+    Partition { index: u32, count: u32 },
+}
+
+impl Place {
+    pub(super) fn partition(self) -> Option<Partition> {
+        match self {
+            Self::Whole => None,
+            Self::Partition { index, count } => Some(Partition { index, count }),
+        }
+    }
+
+    /// Whether its worker applies this stream.
+    pub(super) fn owns(self, stream: &StreamId) -> bool {
+        self.partition().is_none_or(|partition| partition.owns(stream))
+    }
+
+    /// Those of the parked streams that belong to its worker.
+    pub(super) fn parked_of(self, parked: &[BTreeSet<u64>]) -> BTreeSet<usize> {
+        let is_own =
+            |number: &usize| !parked[*number].is_empty() && self.owns(&STREAMS[*number].parse().unwrap());
+        (0..STREAMS.len()).filter(is_own).collect()
+    }
+}
+
+/// The names of these streams.
+pub(super) fn names(streams: &BTreeSet<usize>) -> HashSet<StreamId> {
+    streams.iter().map(|number| STREAMS[*number].parse().unwrap()).collect()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rows {
+    pub(super) whole: Row,
+    pub(super) partitions: Vec<Row>,
+    /// The next epoch that was never used.
+    epoch: u64,
+}
+
+impl Rows {
+    /// Those of a read model that has not begun.
+    pub(super) fn new() -> Self {
+        Self { whole: Row(ProjectionState::new(1)), partitions: Vec::new(), epoch: 100 }
+    }
+
+    /// The rows that workers move.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let count = self.partitions.len() as u32;
+        match self.whole.0.split {
+            None => vec![Place::Whole],
+            Some(_) => (0..count).map(|index| Place::Partition { index, count }).collect(),
+        }
+    }
+
+    /// The row that says what was applied of a stream.
+    pub(super) fn place_of(&self, stream: &StreamId) -> Option<Place> {
+        self.places().into_iter().find(|place| place.owns(stream))
+    }
+
+    /// The row at a place. Of partitions, there may be another number by now.
+    pub(super) fn at(&self, place: Place) -> Option<&Row> {
+        match place {
+            Place::Whole => Some(&self.whole),
+            Place::Partition { index, .. } => self.partitions.get(index as usize),
+        }
+    }
+
+    pub(super) fn at_mut(&mut self, place: Place) -> Option<&mut Row> {
+        match place {
+            Place::Whole => Some(&mut self.whole),
+            Place::Partition { index, .. } => self.partitions.get_mut(index as usize),
+        }
+    }
+
+    /// Moves a row, if it is where somebody believes it to be.
+    pub(super) fn replace(&mut self, place: Place, believed: &ProjectionState, to: ProjectionState) -> bool {
+        let Some(stored) = self.at_mut(place) else { return false };
+        let is_same = stored.0.position == believed.position;
+        if is_same {
+            *stored = Row(to);
+        }
+        is_same
+    }
+
+    /// The row of the whole with what was skipped in the partitions.
+    pub(super) fn with_skips(&self) -> ProjectionState {
+        let mut whole = self.whole.0.clone();
+        whole.add_skips(self.partitions.iter().flat_map(|row| row.0.skips.clone()));
+        whole
+    }
+
+    /// Whether the number of partitions is about to change.
+    pub(super) fn is_changing(&self) -> bool {
+        self.whole.0.split.is_some_and(|split| split.next_count.is_some())
+    }
+
+    /// Sets the row of the whole, and the rows of the partitions that it asks for.
+    pub(super) fn begin(&mut self, whole: ProjectionState) {
+        self.partitions.clear();
+        if let Some(split) = whole.split {
+            let epoch = self.epoch;
+            // Those of the one before never come so far.
+            self.epoch += 100;
+            let row = |partition: Partition| Row(whole.partition(split, partition.index, epoch));
+            self.partitions = Partition::all(split.count).map(row).collect();
+        }
+        self.whole = Row(whole);
+    }
+
+    pub(super) fn deal_out(&mut self, count: u32) {
+        let rows: Vec<_> = self.partitions.iter().map(|row| &row.0).collect();
+        match self.whole.0.dealt_out(&rows, count, true) {
+            DealtOut::AtOnce(whole) => self.begin(whole),
+            DealtOut::AtBarrier(whole, moved) => {
+                self.whole = Row(whole);
+                self.partitions = moved.into_iter().map(Row).collect();
+            }
+        }
+    }
+
+    /// The row of the whole, once all partitions have come to where they wait for each other.
+    pub(super) fn joined(&self) -> Option<ProjectionState> {
+        self.whole.0.joined(&self.partitions.iter().map(|row| &row.0).collect::<Vec<_>>())
+    }
+}
