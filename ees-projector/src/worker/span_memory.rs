@@ -42,7 +42,7 @@ mod tests {
         let memory = SpanMemory::default();
         let first = memory.share();
         assert_eq!(first.of(50_000), 50_000);
-        let second = memory.clone().share();
+        let second = memory.share();
         assert_eq!((first.of(50_000), second.of(50_000)), (25_000, 25_000));
         drop(first);
         assert_eq!(second.of(50_000), 50_000);

@@ -18,7 +18,7 @@ pub(super) enum Rebuild {
     /// It has read where the read model is, and that the replay goes on to there. It replaces the row next.
     Replaces {
         replayed: Replayed,
-        seen: Seen,
+        seen: Box<Seen>,
     },
 }
 
@@ -94,7 +94,7 @@ impl StreamRebuild {
             true => replayed,
             false => self.run_to(replayed, seen.clone()),
         };
-        state.rebuild = Rebuild::Replaces { replayed, seen };
+        state.rebuild = Rebuild::Replaces { replayed, seen: Box::new(seen) };
         Some(())
     }
 
