@@ -24,8 +24,8 @@ pub struct Settings {
     pub span_changesets_max: usize,
     /// The most bytes of events and metadata in one transaction while a fold is far behind. They take two or
     /// three times as much memory, and so do the next ones, which are read meanwhile. The projections of a
-    /// [`Projector`](crate::Projector) that are far behind at the same time share them too, but for
-    /// [`batch_bytes_max`](Self::batch_bytes_max) each. Default: 32 MiB.
+    /// [`Projector`](crate::Projector) that are far behind at the same time share them too; each gets at least
+    /// [`batch_bytes_max`](Self::batch_bytes_max). Default: 32 MiB.
     pub span_bytes_max: usize,
     /// The longest time between two reads of the log, if nothing announces new changesets. Default: 20 s.
     /// Longer values count as 20 s.

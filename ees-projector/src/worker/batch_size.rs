@@ -62,8 +62,8 @@ impl Pace {
         Portion { changesets: portion.changesets.min(fits), ..portion }
     }
 
-    /// Leaves the memory for spans to others: the projection is paused, or runs elsewhere.
-    pub(crate) fn rests(&mut self) {
+    /// Leaves the memory for spans to others, until the next portion is chosen: the projection does not go on.
+    pub(crate) fn release_share(&mut self) {
         self.share = None;
     }
 
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!((of(second, 1_000).changesets, of(first, 1_000_000).changesets), (5_000, 50_000));
         // So does one that is paused.
         assert_eq!((of(second, 1_000_000).changesets, of(first, 1_000_000).changesets), (25_000, 25_000));
-        second.rests();
+        second.release_share();
         assert_eq!(of(first, 1_000_000).changesets, 50_000);
         // No share is less than an ordinary batch.
         let mut many = [(); 20].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });

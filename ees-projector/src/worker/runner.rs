@@ -125,8 +125,8 @@ impl<D: Database> Runner<D> {
                 Ok(next) => self.follow_up(next).await,
                 Err(error) => Err(error),
             };
-            if let Ok(Stepped::Split(_) | Stepped::Elsewhere | Stepped::Paused) = stepped {
-                self.pace.rests();
+            if !matches!(stepped, Ok(Stepped::Moved | Stepped::Idle)) {
+                self.pace.release_share();
             }
             let pause = match stepped {
                 Ok(Stepped::Split(split)) => self.until_next_look_at(split).min(wait),

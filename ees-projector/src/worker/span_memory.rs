@@ -1,5 +1,5 @@
-//! The memory for large batches, which the workers of a host share: a server with ten new projections needs no more of it
-//! than one with a single one.
+//! The memory for large batches, which the workers of a `Projector` share: each of ten that are far behind takes a tenth,
+//! or an ordinary batch if that is more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

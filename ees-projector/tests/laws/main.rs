@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod catching_up;
 mod previewing;
 mod reading;
 mod watching;

@@ -48,7 +48,8 @@ impl Link {
     pub(crate) async fn call(&self, to: Server) -> Result<Deaths, Lost> {
         let deaths = self.pass(to).await?;
         tokio::time::sleep(self.servers.disk_max(to).mul_f64(fastrand::f64())).await;
-        Ok(deaths)
+        // What it was about to do has died with it.
+        if self.servers.deaths(to) == Some(deaths) { Ok(deaths) } else { Err(self.lose(to)) }
     }
 
     /// The answer to a call arrives, unless the server has died since.

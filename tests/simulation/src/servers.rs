@@ -41,11 +41,16 @@ impl Servers {
     pub(crate) fn kill(&self, server: Server, dead_for: Duration) {
         let mut health = self.of(server).lock().unwrap();
         health.deaths += 1;
-        health.dead_until = machine::now() + dead_for;
+        health.dead_until = health.dead_until.max(machine::now() + dead_for);
     }
 
     pub(crate) fn slow_down(&self, server: Server, disk_max: Duration) {
         self.of(server).lock().unwrap().disk_max = disk_max;
+    }
+
+    /// How often one of them has died.
+    pub(crate) fn deaths_in_all(&self) -> u32 {
+        [&self.store, &self.database].map(|server| server.lock().unwrap().deaths).iter().sum()
     }
 
     pub(crate) fn mend(&self) {

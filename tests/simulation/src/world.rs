@@ -175,11 +175,12 @@ impl World {
             .chain(&self.clients)
             .fold((0, 0), |(kills, freezes), it| (kills + it.kills.len(), freezes + it.freezes.len()));
         format!(
-            "{:.1} s, {} changesets, {} conflicts, {} commits sent again, {mails} attempts to mail, {kills} kills, {freezes} freezes, {} entries in the diary",
+            "{:.1} s, {} changesets, {} conflicts, {} commits sent again, {mails} attempts to mail, {kills} kills, {freezes} freezes, {} deaths of servers, {} entries in the diary",
             machine::now().as_secs_f64(),
             told.all.len(),
             told.refused.len(),
             told.repeats,
+            self.servers.deaths_in_all(),
             self.diary.len()
         )
     }

@@ -12,7 +12,9 @@
 //! how rows move ([`transition`], `moved`, `past`), how streams are dealt out.
 //!
 //! **What is left out.** What the fold makes of events: a row is the changesets that made it, in their order. Rebuilds of
-//! several streams at once: each has its own row here, and the fence is that of all.
+//! several streams at once, and dry runs. A retry reads and writes the row in one action. Which rows are fenced, and in which
+//! order a replay reads, is written here once more (`fence_streams`, `run_to`): the laws hold the product to it
+//! (`laws::stream_rebuilds`).
 //!
 //! **What is promised.** See the properties below.
 
@@ -132,7 +134,7 @@ impl Model for StreamRebuild {
             Rebuild::Replayed(_) => actions.extend([Action::Replay, Action::BeginToReplace]),
             Rebuild::Replaces { .. } => actions.push(Action::Replace),
         }
-        // What is changed by hand between the two reads no fence.
+        // No fence notices what is changed by hand between the two.
         if !state.was_damaged && !matches!(state.rebuild, Rebuild::Replaces { .. }) {
             actions.push(Action::Damage);
         }

@@ -67,6 +67,7 @@ fn a_thousand_waiters_on_any_route_keep_nobody_else_out_and_leave_nothing_behind
     }
     run(&mut server.ees(&["projections", "pause", "stream_catalogue", "--reason", "nothing is visible"]))
         .ok();
+    assert_eq!(get(&server, "/projections/stream_catalogue/explain?key=watched").status, 200);
     for (number, way) in WAYS.iter().enumerate() {
         let whole = request(way.method, way.target, way.headers, way.body);
         let waiters: Vec<TcpStream> = (0..WAITERS)

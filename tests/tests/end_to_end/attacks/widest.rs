@@ -115,11 +115,11 @@ fn comes_back(server: &Server) -> Vec<u8> {
     }
     let totals = server.get_json("/streams");
     assert_eq!((&totals["total_changesets"], &totals["total_events"]), (&json!(all.len()), &json!(events)));
-    for (stream, list) in &all {
+    for (stream, _) in &all {
         // What made the row of the stream: one changeset, whose events are too large to be shown.
         let explained = get(server, &format!("/projections/stream_catalogue/explain?key={stream}"));
         assert!(
-            explained.status == 200 && !explained.body.contains(list.as_str()),
+            explained.status == 200 && explained.body.contains("\"steps_total\":1,"),
             "{stream}: {}",
             explained.status
         );
