@@ -92,12 +92,18 @@ pub(crate) fn help(world: &World) {
                 world
                     .diary
                     .note(ask(world, what, move |at| async move { at.resume(&name, "it is mended").await }));
-            } else if status.state == State::Absent
-                && status.standby.is_some_and(|standby| standby.plan.role == StandbyRole::Following)
-            {
-                let what = format!("roll back {name}");
+            } else if let Some(standby) = status.standby.filter(|standby| {
+                status.state == State::Absent && standby.plan.role == StandbyRole::Following
+            }) {
+                let is_paused = standby.pause.is_some();
+                let what =
+                    format!("{} {name}", if is_paused { "resume the standby of" } else { "roll back" });
                 world.diary.note(ask(world, what, move |at| async move {
-                    at.rollback(&name, false, "nobody runs that version any more").await
+                    if is_paused {
+                        at.resume(&format!("{name}__standby"), "it is mended").await
+                    } else {
+                        at.rollback(&name, false, "nobody runs that version any more").await
+                    }
                 }));
             }
         }
