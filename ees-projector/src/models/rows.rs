@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use ees_store::StreamId;
+use ees_store::{Checkpoint, StreamId};
 
 use super::log::STREAMS;
 use super::row::Row;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
+use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
 
 /// A row of a read model: that of the whole, or of the partition with this number of so many.
@@ -119,6 +120,28 @@ impl Rows {
             self.partitions = Partition::all(split.count).map(row).collect();
         }
         self.whole = Row(whole);
+    }
+
+    /// The row of the whole when a rebuild of so many changesets begins.
+    pub(super) fn rebuilt(&self, changesets: u64, by_segments: bool) -> ProjectionState {
+        let known = self.with_skips();
+        let rebuild = Transition::Rebuild {
+            version: known.version,
+            until: Checkpoint::new(changesets),
+            keeps_skips: true,
+            by_segments,
+            workers: None,
+            fingerprint: None,
+        };
+        transition(&known, &rebuild).unwrap()
+    }
+
+    /// Moves the whole back to the start of a log of so many changesets, if that may be.
+    pub(super) fn go_back(&mut self, changesets: u64) -> Option<()> {
+        let (believed, head) = (self.whole.0.position.next, Checkpoint::new(changesets));
+        let back = Transition::SetCheckpoint { believed, wanted: Checkpoint::START, head };
+        self.whole = Row(transition(&self.whole.0, &back).ok()?);
+        Some(())
     }
 
     pub(super) fn deal_out(&mut self, count: u32) {

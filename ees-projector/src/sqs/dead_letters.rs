@@ -59,7 +59,7 @@ impl DeadLetterQueue {
 
     /// Takes the next letters that were not seen before. Returns none once the queue has no others.
     ///
-    /// What was taken is visible again after 30 s: so long a queue shows it again before its end.
+    /// What was taken is visible again after 30 s, so a long queue shows it again before its end is reached.
     pub(super) async fn take_unseen(&self, seen: &HashSet<String>) -> Result<Vec<WaitingLetter>, QueueError> {
         let mut again = 0;
         loop {

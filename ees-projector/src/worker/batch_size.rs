@@ -91,7 +91,7 @@ impl<D: Database> Core<D> {
         let behind = head.get().saturating_sub(state.position.next.get());
         let far = behind / FAR_BATCHES > settings.batch_changesets_max as u64;
         if !far || !self.processor.prefers_large_batches() {
-            pace.share = None;
+            pace.release_share();
             return pace.fitting(batch);
         }
         let share = pace.share.get_or_insert_with(|| self.span_memory.share());
@@ -149,7 +149,6 @@ mod tests {
     use crate::memory;
     use crate::projection::Projection;
     use crate::worker::processor::projection::ProjectionAdapter;
-    use crate::worker::span_memory::SpanMemory;
 
     struct Totals;
 
@@ -176,8 +175,7 @@ mod tests {
     async fn projections_that_are_far_behind_share_the_size_of_a_span() {
         let log = Arc::new(ees_store::memory::Store::new());
         let totals = Arc::new(ProjectionAdapter::new(Totals));
-        let core = Core::new(totals, memory::Database::new(), log, Settings::default())
-            .with_span_memory(SpanMemory::default());
+        let core = Core::new(totals, memory::Database::new(), log, Settings::default());
         let (start, _) = core.initialize().await.unwrap();
         let of = |pace: &mut Pace, head: u64| core.portion(&start, head.into(), pace);
         let mut paces = [(); 3].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });

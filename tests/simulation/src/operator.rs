@@ -92,9 +92,10 @@ pub(crate) fn help(world: &World) {
                 world
                     .diary
                     .note(ask(world, what, move |at| async move { at.resume(&name, "it is mended").await }));
-            } else if let Some(standby) = status.standby.filter(|standby| {
-                status.state == State::Absent && standby.plan.role == StandbyRole::Following
-            }) {
+            } else if status.state == State::Absent
+                && let Some(standby) = status.standby
+                && standby.plan.role == StandbyRole::Following
+            {
                 let is_paused = standby.pause.is_some();
                 let what =
                     format!("{} {name}", if is_paused { "resume the standby of" } else { "roll back" });

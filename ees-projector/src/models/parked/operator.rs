@@ -1,7 +1,5 @@
 //! What operators do to a read model with parked streams.
 
-use ees_store::Checkpoint;
-
 use super::state::{Asked, Fate, State};
 use super::{Action, Mutation, Parked};
 use crate::models::log::{LOG, reference, stream, stream_number};
@@ -76,16 +74,7 @@ impl Parked {
     }
 
     pub(super) fn rebuild(&self, state: &mut State) {
-        let known = state.rows.with_skips();
-        let rebuild = Transition::Rebuild {
-            version: known.version,
-            until: Checkpoint::new(self.changesets),
-            keeps_skips: true,
-            by_segments: self.by_segments,
-            workers: None,
-            fingerprint: None,
-        };
-        let mut whole = transition(&known, &rebuild).unwrap();
+        let mut whole = state.rows.rebuilt(self.changesets, self.by_segments);
         if self.has(Mutation::SkipForgotten) {
             whole.skips.clear();
         }
@@ -97,10 +86,7 @@ impl Parked {
     }
 
     pub(super) fn go_back(&self, state: &mut State) -> Option<()> {
-        let believed = state.rows.whole.0.position.next;
-        let head = Checkpoint::new(self.changesets);
-        let back = Transition::SetCheckpoint { believed, wanted: Checkpoint::START, head };
-        state.rows.whole = Row(transition(&state.rows.whole.0, &back).ok()?);
+        state.rows.go_back(self.changesets)?;
         // They are wanted again.
         state.skipped = 0;
         Some(())

@@ -1,7 +1,5 @@
 //! What operators do meanwhile.
 
-use ees_store::Checkpoint;
-
 use super::state::{Fate, State};
 use super::{Action, StreamRebuild};
 use crate::models::log::{LOG, reference, stream, stream_number};
@@ -44,10 +42,7 @@ impl StreamRebuild {
         if state.parked.iter().any(|parked| !parked.is_empty()) {
             return None;
         }
-        let believed = state.rows.whole.0.position.next;
-        let head = Checkpoint::new(self.changesets);
-        let back = Transition::SetCheckpoint { believed, wanted: Checkpoint::START, head };
-        state.rows.whole = Row(transition(&state.rows.whole.0, &back).ok()?);
+        state.rows.go_back(self.changesets)?;
         state.fates = [Fate::Ahead; LOG.len()];
         state.is_damaged = true;
         // Of other streams nothing is rebuilt.
@@ -57,16 +52,8 @@ impl StreamRebuild {
     }
 
     pub(super) fn rebuild_all(&self, state: &mut State) {
-        let known = state.rows.with_skips();
-        let rebuild = Transition::Rebuild {
-            version: known.version,
-            until: Checkpoint::new(self.changesets),
-            keeps_skips: true,
-            by_segments: false,
-            workers: None,
-            fingerprint: None,
-        };
-        state.rows.begin(transition(&known, &rebuild).unwrap());
+        let whole = state.rows.rebuilt(self.changesets, false);
+        state.rows.begin(whole);
         state.parked.iter_mut().for_each(std::collections::BTreeSet::clear);
         state.made.iter_mut().for_each(Vec::clear);
         state.fates = [Fate::Ahead; LOG.len()];
