@@ -319,39 +319,15 @@ mod tests {
     use ees_store::{Checkpoint, Commit, EventStore, Events, Expectation};
 
     use super::*;
-    use crate::error::BoxError;
-    use crate::event::Recorded;
-    use crate::memory;
     use crate::partition::Split;
-    use crate::projection::Projection;
-    use crate::settings::Settings;
-    use crate::worker::processor::projection::ProjectionAdapter;
-
-    struct Names;
-
-    impl Projection<memory::Tx> for Names {
-        type Event = serde_json::Value;
-        fn name(&self) -> &str {
-            "names"
-        }
-        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-    }
+    use crate::worker::idle;
 
     #[tokio::test]
     async fn a_split_projection_is_not_applied_as_a_whole() {
         let log = Arc::new(ees_store::memory::Store::new());
         let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
         log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
-        let names = Arc::new(ProjectionAdapter::new(Names));
-        let core = Arc::new(Core::new(names, memory::Database::new(), log, Settings::default()));
+        let core = Arc::new(idle::core(log));
         let (state, _) = core.initialize().await.unwrap();
         let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
         let split = ProjectionState { split: Some(Split::into(4)), ..state.clone() };

@@ -144,38 +144,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::error::BoxError;
-    use crate::event::Recorded;
-    use crate::memory;
-    use crate::projection::Projection;
-    use crate::worker::processor::projection::ProjectionAdapter;
-
-    struct Totals;
-
-    impl Projection<memory::Tx> for Totals {
-        type Event = serde_json::Value;
-        fn name(&self) -> &str {
-            "totals"
-        }
-        fn prefers_large_batches(&self) -> bool {
-            true
-        }
-        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-    }
+    use crate::worker::idle;
 
     #[tokio::test]
     async fn projections_that_are_far_behind_share_the_size_of_a_span() {
-        let log = Arc::new(ees_store::memory::Store::new());
-        let totals = Arc::new(ProjectionAdapter::new(Totals));
-        let core = Core::new(totals, memory::Database::new(), log, Settings::default());
+        let core = idle::core(Arc::new(ees_store::memory::Store::new()));
         let (start, _) = core.initialize().await.unwrap();
         let of = |pace: &mut Pace, head: u64| core.portion(&start, head.into(), pace);
         let mut paces = [(); 3].map(|()| Pace { changesets: 1_000_000, ..Pace::default() });

@@ -3,7 +3,8 @@
 //! The way of a batch: `runner` is the loop. `step` decides what comes next, and `fetch` reads and decodes
 //! it. `apply` applies it in one transaction of `core` (fence, work, commit) while the next batch is read.
 //! `processor` is what runs, a projection or a reactor, with its types hidden. `batch_size` decides how much
-//! is read at once (workers that are far behind share `span_memory`), `log_identity` whether the log is still the same, `initialize` how a projection starts.
+//! is read at once (workers that are far behind share `span_memory`), `log_identity` whether the log is still the same,
+//! `initialize` how a projection starts.
 //! `segments` reads a share of the log at once, for a rebuild.
 //!
 //! Failures: `error` says why a step failed, `failure` what the worker does then. `parked` parks streams and
@@ -18,7 +19,8 @@
 //! `write_units` what it would write on DynamoDB. `operations` carries out what operators ask for. `worker_status` is
 //! what the rest of the process sees, `figures` what it counts, `explain` why a row is as it is, `stream_rebuild` mends
 //! the rows of single streams, `retention` deletes old records, `on_demand` runs the worker in hosts that do
-//! not stay, `attending` has one that only carries out what operators ask for. `workers` is what a host holds: all of this with the database's type hidden.
+//! not stay, `attending` has one that only carries out what operators ask for. `workers` is what a host holds: all of this
+//! with the database's type hidden. `idle` is a projection for tests.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
 //! futures of a worker nested in one another would overflow a thread's stack.
@@ -40,6 +42,8 @@ pub(crate) mod figures;
 pub(crate) mod fingerprint;
 mod gathering;
 mod held_state;
+#[cfg(test)]
+mod idle;
 mod initialize;
 mod lease;
 mod lease_state;

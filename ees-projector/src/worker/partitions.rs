@@ -267,11 +267,12 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
-    /// Stops the workers of the partitions, if the projection is no longer split.
+    /// Stops the workers of the partitions, if the projection is no longer split. Safe to drop: the status shows no
+    /// partitions from the beginning.
     pub(crate) async fn forget_partitions(&mut self) {
         if self.partitions.count > 0 {
-            self.partitions.stop().await;
             self.status.update(|status| status.partitions.clear());
+            self.partitions.stop().await;
         }
     }
 
@@ -389,5 +390,29 @@ impl<D: Database> Runner<D> {
             }
         }
         drained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_store::Checkpoint;
+
+    use super::*;
+    use crate::worker::idle;
+
+    #[tokio::test]
+    async fn a_projection_that_is_no_longer_split_shows_no_partitions_even_if_nobody_waited_for_the_end_of_their_workers()
+     {
+        let core = Arc::new(idle::core(Arc::new(ees_store::memory::Store::new())));
+        let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
+        runner.partitions.count = 1;
+        runner.partitions.tasks.spawn(std::future::pending::<()>());
+        let partition =
+            PartitionStatus { partition: 0, checkpoint: Checkpoint::START, owner: None, pause: None };
+        runner.status.update(|status| status.partitions.push(partition));
+        let forgotten = tokio::time::timeout(Duration::from_millis(1), runner.forget_partitions()).await;
+        assert!(forgotten.is_err());
+        runner.forget_partitions().await;
+        assert_eq!(runner.status.snapshot().partitions, []);
     }
 }

@@ -30,6 +30,10 @@ use crate::worker::partition_workers::PartitionWorkers;
 use crate::worker::reactor::timers::Timers;
 use crate::worker::worker_status::WorkerStatus;
 
+/// How long a read of the log goes on undisturbed that was begun because something else announced new changesets. Twice as
+/// long each time until one ends.
+const PATIENCE_MIN: Duration = Duration::from_millis(10);
+
 /// What a worker keeps in memory about its projection. All of it can be read again.
 pub(crate) struct Runner<D: Database> {
     pub(crate) core: Arc<Core<D>>,
@@ -98,6 +102,7 @@ impl<D: Database> Runner<D> {
         let status = self.status.clone();
         let mut moves = self.core.clock.moves();
         let mut swaps = self.core.swaps.subscribe();
+        let mut patience = Duration::ZERO;
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -109,8 +114,10 @@ impl<D: Database> Runner<D> {
                     continue;
                 }
                 next = self.next(wait) => next,
-                // Read the log again: a log that does not notice new changesets by itself shows them at once.
-                () = status.woken() => {
+                // Read the log again: a log that does not notice new changesets by itself shows them at once. Each time
+                // later than before, or calls that come faster than a read ends would let none end.
+                () = status.woken_after(patience) => {
+                    patience = (2 * patience).max(PATIENCE_MIN);
                     self.partitions.wake();
                     continue;
                 }
@@ -121,6 +128,7 @@ impl<D: Database> Runner<D> {
                     continue;
                 }
             };
+            patience = Duration::ZERO;
             let stepped = match next {
                 Ok(next) => self.follow_up(next).await,
                 Err(error) => Err(error),

@@ -84,8 +84,11 @@ impl WorkerStatus {
         self.news.notify_one();
     }
 
-    /// Waits for [`wake`](Self::wake).
-    pub(crate) async fn woken(&self) {
+    /// Waits for [`wake`](Self::wake). One that comes within `delay` from now counts at the end of it.
+    pub(crate) async fn woken_after(&self, delay: Duration) {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         self.news.notified().await;
     }
 

@@ -1,11 +1,16 @@
 //! Projections of one `Projector` that are far behind.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_projector::{BoxError, Projection, Projector, Recorded, Settings, memory};
-use ees_store::{Commit, EventStore, Events, Expectation};
+use async_trait::async_trait;
+use ees_projector::{BoxError, Order, Projection, Projector, Recorded, Settings, memory};
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogHead, LogPage,
+    LogQuery, Result, StreamId,
+};
 use tokio::sync::Semaphore;
 
 const CHANGESETS: u64 = 5_000;
@@ -23,6 +28,9 @@ impl Projection<memory::Tx> for Counted {
     type Event = serde_json::Value;
     fn name(&self) -> &str {
         self.name
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     fn prefers_large_batches(&self) -> bool {
         true
@@ -48,14 +56,23 @@ impl Projection<memory::Tx> for Counted {
     }
 }
 
-#[tokio::test]
-async fn two_that_are_far_behind_share_the_size_of_a_transaction_and_one_has_all_of_it() {
+async fn with_changesets(count: u64) -> Arc<ees_store::memory::Store> {
     let store = Arc::new(ees_store::memory::Store::new());
-    for number in 0..CHANGESETS {
+    append(&store, 0..count).await;
+    store
+}
+
+async fn append(store: &ees_store::memory::Store, numbers: Range<u64>) {
+    for number in numbers {
         let stream = format!("s-{number}").parse().unwrap();
         let commit = Commit::new(stream, Expectation::NewStream, Events::parse("[1]").unwrap());
         store.commit(commit).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn two_that_are_far_behind_share_the_size_of_a_transaction_and_one_has_all_of_it() {
+    let store = with_changesets(CHANGESETS).await;
     let settings = Settings { batch_changesets_max: 10, span_changesets_max: SPAN, ..Settings::default() };
     let mut projector = Projector::new(store);
     let [first, second] = ["first", "second"].map(|name| {
@@ -86,4 +103,61 @@ async fn two_that_are_far_behind_share_the_size_of_a_transaction_and_one_has_all
     handle.when_reached("second", head, Duration::from_secs(60)).await.unwrap();
     assert_eq!(largest.load(SeqCst), SPAN);
     running.shut_down().await;
+}
+
+/// A log whose reads take a while.
+struct Slow(Arc<ees_store::memory::Store>);
+
+#[async_trait]
+impl ChangesetLog for Slow {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.0.read(query).await
+    }
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.0.locate(stream_id, changeset_id).await
+    }
+    async fn head(&self) -> Result<LogHead> {
+        self.0.head().await
+    }
+}
+
+#[tokio::test]
+async fn announcements_that_come_faster_than_a_read_ends_do_not_keep_a_projection_from_going_on() {
+    for partitions in [1, 2] {
+        let store = with_changesets(10).await;
+        let log = Arc::new(Slow(store.clone()));
+        let database = memory::Database::new();
+        let start = || {
+            let counted = Counted {
+                name: "counted",
+                may_apply: Arc::new(Semaphore::new(1_000)),
+                applies: Arc::new(Semaphore::new(0)),
+                largest: Arc::default(),
+            };
+            let mut projector = Projector::new(log.clone());
+            let settings = Settings { batch_changesets_max: 10, partitions, ..Settings::default() };
+            projector.projection(counted, database.clone(), settings).unwrap();
+            projector.start()
+        };
+        let running = start();
+        running.handle().when_reached("counted", 10.into(), Duration::from_secs(60)).await.unwrap();
+        running.shut_down().await;
+
+        append(&store, 10..40).await;
+        // What it reads first is not what all readers of the process wait for.
+        let running = start();
+        let handle = running.handle();
+        let announcing = async {
+            loop {
+                handle.wake();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = announcing => unreachable!("it goes on"),
+            reached = handle.when_reached("counted", 40.into(), Duration::from_secs(20)) => reached.unwrap(),
+        }
+        running.shut_down().await;
+    }
 }
