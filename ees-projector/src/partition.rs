@@ -1,5 +1,7 @@
 //! Which streams belong to which partition.
 
+use std::ops::Range;
+
 use ees_store::{Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,17 @@ impl Partition {
 
     pub(crate) fn owns(self, stream_id: &StreamId) -> bool {
         Self::of(stream_id, self.count) == self
+    }
+
+    /// Returns `true` if a stream can belong to both, of which the other one is of another number of partitions.
+    pub(crate) fn shares_streams_with(self, other: Self) -> bool {
+        let [own, others] = [self, other].map(Self::buckets);
+        own.start.max(others.start) < own.end.min(others.end)
+    }
+
+    fn buckets(self) -> Range<u32> {
+        let first_of = |index: u32| (index * BUCKETS).div_ceil(self.count);
+        first_of(self.index)..first_of(self.index + 1)
     }
 }
 
@@ -64,6 +77,11 @@ impl Split {
     pub(crate) fn settled(self) -> u32 {
         self.next_count.unwrap_or(self.count)
     }
+
+    /// Lets go on what stands still for a comparison or a swap. A change of the number of partitions goes on, too.
+    pub(crate) fn going_on(self) -> Self {
+        if self.next_count.is_some() { self } else { Self::into(self.count) }
+    }
 }
 
 /// FNV-1a with the final mix of MurmurHash3. The result never changes, on any machine and in any version:
@@ -79,6 +97,8 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn stream(number: u32) -> StreamId {
@@ -96,6 +116,22 @@ mod tests {
             }
             let fair = 20_000 / count;
             assert!(shares.iter().all(|share| (fair / 2..=fair * 2).contains(share)), "{count}: {shares:?}");
+        }
+    }
+
+    #[test]
+    fn partitions_of_other_numbers_share_streams_where_their_buckets_do() {
+        for (count, other) in [(1, 1), (2, 3), (3, 3), (7, 16), (4, BUCKETS), (255, BUCKETS)] {
+            let mut sharing = HashSet::new();
+            for bucket in 0..BUCKETS {
+                sharing.insert((bucket * count / BUCKETS, bucket * other / BUCKETS));
+            }
+            for own in Partition::all(count) {
+                for their in Partition::all(other) {
+                    let is_shared = sharing.contains(&(own.index, their.index));
+                    assert_eq!(own.shares_streams_with(their), is_shared, "{own:?} {their:?}");
+                }
+            }
         }
     }
 

@@ -138,6 +138,62 @@ pub async fn a_standby_gets_the_number_of_partitions_of_the_live_one<S: Subject>
     bench.close().await;
 }
 
+/// A new version goes live, although the last worker of the old one left while the number of partitions was being
+/// changed, or several workers rebuilt the read model in place. The old version goes on where it was when it is
+/// started again, and can be made live.
+pub async fn a_new_version_goes_live_while_nobody_ends_a_change_of_the_live_one<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    for (before, wanted) in [(3, 2), (3, 1), (2, 5), (1, 1), (2, 2)] {
+        let is_rebuilt = wanted == before;
+        let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
+        let split = Settings { partitions: before, ..settings() };
+        let old = start(&log, &subject, &journal, split);
+        old.caught_up().await;
+        journal.faults.fail("s3");
+        if is_rebuilt {
+            let dealt_out = InPlace { workers: Some(4), ..InPlace::default() };
+            old.handle().rebuild_in_place("journal", dealt_out, "").await.unwrap();
+            old.paused().await;
+        } else {
+            for n in 60..72 {
+                log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+            }
+            // One of them stands still, and another one has come further.
+            let far = |status: &Status| status.partitions.iter().any(|it| it.checkpoint.get() == 72);
+            old.status_when(|status| status.state == State::Paused && far(status)).await;
+            old.handle().set_partitions("journal", wanted, "").await.unwrap();
+        }
+        old.close().await;
+        journal.faults.mend();
+        let newer = Journal { version: 2, ..Journal::new() };
+        let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..settings() };
+        let new = start(&log, &subject, &newer, beside);
+        let shown = if wanted > 1 { wanted as usize } else { 0 };
+        let is_live = |status: &Status| status.version == 2 && status.partitions.len() == shown;
+        new.status_when(is_live).await;
+        let count = if is_rebuilt { 60 } else { 72 };
+        holds_each_note_once(&new, count).await;
+        let old = start(&log, &subject, &journal, split);
+        old.handle().resume("journal__standby", "").await.unwrap();
+        let is_settled = |status: &Status| {
+            let is_settled = |it: &StandbyStatus| {
+                let is_split = it.partitions.len() == shown && it.checkpoint.get() == count as u64;
+                (it.version, it.plan.role) == (1, StandbyRole::Following) && is_split && it.rebuild.is_none()
+            };
+            status.standby.as_ref().is_some_and(is_settled)
+        };
+        old.status_when(is_settled).await;
+        old.handle().rollback("journal", false, "").await.unwrap();
+        log.append(&format!("s{}", count % 12), &note(&count.to_string())).await;
+        holds_each_note_once(&old, count + 1).await;
+        assert_eq!(old.handle().status("journal").await.unwrap().version, 1);
+        old.close().await;
+        new.close().await;
+    }
+}
+
 /// A rebuild is dealt out to several workers, side by side or in place. In the end there are as many partitions as
 /// before.
 pub async fn a_rebuild_is_dealt_out_to_workers_and_joined<S: Subject>() {

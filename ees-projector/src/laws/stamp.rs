@@ -252,6 +252,7 @@ macro_rules! database_laws {
                 a_rebuild_by_segments_goes_on_wherever_it_was_cut_off
                 several_workers_read_a_segment_each
                 hosts_that_do_not_stay_finish_a_rebuild_by_segments
+                a_new_version_goes_live_while_nobody_reads_the_segments_of_the_live_one
                 what_fails_in_a_segment_is_retried_skipped_or_parked
                 a_skip_reaches_the_standby_in_whichever_segment_it_is
                 the_changeset_that_stopped_a_segment_can_be_skipped_whatever_is_before_it
@@ -266,6 +267,7 @@ macro_rules! database_laws {
                 a_rebuild_leaves_out_again_what_was_skipped_in_a_partition
                 partitions_are_compared_and_swapped_while_events_come
                 a_standby_gets_the_number_of_partitions_of_the_live_one
+                a_new_version_goes_live_while_nobody_ends_a_change_of_the_live_one
                 a_rebuild_is_dealt_out_to_workers_and_joined
                 a_rebuild_that_can_not_be_dealt_out_is_refused
                 hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out

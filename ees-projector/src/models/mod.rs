@@ -17,6 +17,7 @@ mod row;
 mod rows;
 mod segments;
 mod side_by_side;
+mod split_swap;
 mod stream_rebuild;
 mod timers;
 

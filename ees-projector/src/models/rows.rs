@@ -10,6 +10,7 @@ use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
+use crate::worker::side_by_side::swap::Moved;
 
 /// A row of a read model: that of the whole, or of the partition with this number of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,15 +123,27 @@ impl Rows {
         self.whole = Row(whole);
     }
 
+    /// Sets the rows that a swap leaves here.
+    pub(super) fn become_those(&mut self, Moved { whole, partitions }: Moved) {
+        let epochs = partitions.iter().map(|row| row.position.epoch + 100);
+        self.epoch = epochs.max().unwrap_or(0).max(self.epoch);
+        (self.whole, self.partitions) = (Row(whole), partitions.into_iter().map(Row).collect());
+    }
+
     /// The row of the whole when a rebuild of so many changesets begins.
-    pub(super) fn rebuilt(&self, changesets: u64, by_segments: bool) -> ProjectionState {
+    pub(super) fn rebuilt(
+        &self,
+        changesets: u64,
+        by_segments: bool,
+        workers: Option<u32>,
+    ) -> ProjectionState {
         let known = self.with_skips();
         let rebuild = Transition::Rebuild {
             version: known.version,
             until: Checkpoint::new(changesets),
             keeps_skips: true,
             by_segments,
-            workers: None,
+            workers,
             fingerprint: None,
         };
         transition(&known, &rebuild).unwrap()

@@ -8,9 +8,9 @@
 //! that sees the rows as of then, and looks the tables up by name at each query, as PostgreSQL does at `REPEATABLE READ`.
 //!
 //! **What is the product's own**: when a swap is due, which are refused ([`check_swap`], `Rows::may_replace`), the rows
-//! after a swap ([`ProjectionState::exchanged`]), after a difference, and how a row moves.
+//! after a swap (`Rows::exchanged`), after a difference, and how a row moves.
 //!
-//! **What is left out.** Partitions (they are exchanged one by one by the same function), parked streams, and `force`.
+//! **What is left out.** Partitions (`models::split_swap` has them), parked streams, and `force`.
 //! The live row is not locked while the standby catches up: DynamoDB can't, and a lock only makes less possible.
 //!
 //! **What is promised.**
@@ -31,7 +31,7 @@ use crate::projection_state::{Position, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::operations::transition::check_swap;
 use crate::worker::side_by_side::rows::Rows;
-use crate::worker::side_by_side::swap::{Exchanged, until};
+use crate::worker::side_by_side::swap::Exchanged;
 
 const LIVE: usize = 0;
 const STANDBY: usize = 1;
@@ -366,7 +366,7 @@ impl SideBySides {
         let ours = standby.row.alone();
         let ends = match self.has(Mistake::NotCaughtUp) {
             true => vec![Checkpoint::START],
-            false => until(&theirs.alone(), checkpoint(state.log)),
+            false => ours.ends(&theirs.alone(), checkpoint(state.log)),
         };
         let decided =
             if self.has(Mistake::DecidedOnAnotherStandby) { standby.row.0.position.epoch } else { epoch };
@@ -374,7 +374,8 @@ impl SideBySides {
         if !ours.may_replace(&theirs.alone(), decided, &ends) || !is_unmoved {
             return;
         }
-        let Exchanged { mut to_live, mut to_standby } = standby.row.0.exchanged(&theirs.0, Vec::new());
+        let Exchanged { to_live, to_standby } = ours.exchanged(&theirs.alone(), Vec::new());
+        let (mut to_live, mut to_standby) = (to_live.whole, to_standby.whole);
         if self.has(Mistake::EpochsKept) {
             to_live.position.epoch = theirs.0.position.epoch;
             to_standby.position.epoch = standby.row.0.position.epoch;

@@ -74,7 +74,7 @@ impl Parked {
     }
 
     pub(super) fn rebuild(&self, state: &mut State) {
-        let mut whole = state.rows.rebuilt(self.changesets, self.by_segments);
+        let mut whole = state.rows.rebuilt(self.changesets, self.by_segments, None);
         if self.has(Mutation::SkipForgotten) {
             whole.skips.clear();
         }

@@ -52,7 +52,7 @@ impl StreamRebuild {
     }
 
     pub(super) fn rebuild_all(&self, state: &mut State) {
-        let whole = state.rows.rebuilt(self.changesets, false);
+        let whole = state.rows.rebuilt(self.changesets, false, None);
         state.rows.begin(whole);
         state.parked.iter_mut().for_each(std::collections::BTreeSet::clear);
         state.made.iter_mut().for_each(Vec::clear);

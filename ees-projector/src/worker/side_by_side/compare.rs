@@ -84,8 +84,11 @@ impl<D: Database> Runner<D> {
                 let (mut held, mut found) = (None, None);
                 if self.is_split_like_live().await? {
                     self.core.stand_still().await?;
-                    // As far as possible before the live one is held.
-                    self.step_rows_to(&self.core.live_rows().await?.positions()).await?;
+                    let live = self.core.live_rows().await?;
+                    if live.is_split_like(&self.own_rows().await?) {
+                        // As far as possible before the live one is held.
+                        self.step_rows_to(&live.positions()).await?;
+                    }
                     let (tx, rows) = self.core.hold_live().await?;
                     (held, found) = (Some(tx), Some(rows));
                 }

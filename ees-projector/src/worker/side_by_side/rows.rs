@@ -43,7 +43,7 @@ impl Rows {
     }
 
     /// Returns the checkpoint that each partition reads next, or that the whole does.
-    pub(super) fn positions(&self) -> Vec<Checkpoint> {
+    pub(crate) fn positions(&self) -> Vec<Checkpoint> {
         if self.whole.split.is_none() {
             return vec![self.whole.position.next];
         }
@@ -51,7 +51,7 @@ impl Rows {
     }
 
     /// Returns the lowest position.
-    pub(super) fn lowest(&self) -> Checkpoint {
+    pub(crate) fn lowest(&self) -> Checkpoint {
         self.positions().into_iter().min().unwrap_or(self.whole.position.next)
     }
 
@@ -69,6 +69,49 @@ impl Rows {
     /// Returns `true` if both are split in the same way, and stay so.
     pub(super) fn is_split_like(&self, other: &Self) -> bool {
         self.whole.split == other.whole.split && !self.is_changing()
+    }
+
+    /// Returns `true` if this one is split, and stays so, as the other one is or will be: a change of the number of its
+    /// partitions may be in progress.
+    pub(crate) fn is_split_as_wanted_of(&self, other: &Self) -> bool {
+        self.whole.partitions() == other.whole.partitions() && !self.is_changing()
+    }
+
+    /// Returns the checkpoint that each partition of this read model, or the whole, must have reached to have applied
+    /// of its streams what `other` has; but none past the end of the log.
+    pub(crate) fn ends(&self, other: &Self, end_of_log: Checkpoint) -> Vec<Checkpoint> {
+        let reached_by = |partition: Option<Partition>| {
+            let reached = other.all().filter(|(theirs, row)| {
+                // The streams of a segment of the log are not those of a partition.
+                let shares = partition.zip(*theirs).is_none_or(|(own, their)| own.shares_streams_with(their));
+                shares || row.segment.is_some()
+            });
+            reached
+                .map(|(_, row)| row.reached_in_any_stream())
+                .max()
+                .unwrap_or(Checkpoint::START)
+                .min(end_of_log)
+        };
+        match self.whole.split {
+            None => vec![reached_by(None)],
+            Some(split) => Partition::all(split.count).map(|partition| reached_by(Some(partition))).collect(),
+        }
+    }
+
+    /// The rows that workers move.
+    fn all(&self) -> impl Iterator<Item = (Option<Partition>, &ProjectionState)> {
+        let of_partitions =
+            self.whole.split.into_iter().flat_map(|split| Partition::all(split.count)).map(Some);
+        let of_partitions = of_partitions.zip(self.partitions.iter().map(|row| &row.state));
+        self.whole.split.is_none().then_some((None, &self.whole)).into_iter().chain(of_partitions)
+    }
+}
+
+impl ProjectionState {
+    /// Returns the highest checkpoint up to which any stream may be applied.
+    fn reached_in_any_stream(&self) -> Checkpoint {
+        let of_segment = self.segment.as_ref().map_or(Checkpoint::START, |segment| segment.until);
+        self.position.next.max(of_segment)
     }
 }
 
@@ -91,15 +134,13 @@ impl<D: Database> Runner<D> {
         self.core.rows().await?.ok_or(StepError::Absent)
     }
 
-    /// Makes this read model split as the live one is. Returns `false` if that is not so yet: look again.
+    /// Makes this read model split as the live one is, or will be once a change of its partitions is over. Returns `false`
+    /// if that is not so yet: look again.
     pub(crate) fn is_split_like_live(&mut self) -> BoxFuture<'_, Result<bool, StepError>> {
         async move {
             let live = self.core.live_rows().await?;
-            if live.is_changing() {
-                return Ok(false);
-            }
             let own = self.own_rows().await?;
-            if own.is_split_like(&live) {
+            if own.is_split_as_wanted_of(&live) {
                 return Ok(true);
             }
             let count = live.whole.partitions();
@@ -126,7 +167,7 @@ impl<D: Database> Runner<D> {
             }
             self.state.forget();
             // Without partitions before, it is split at once.
-            Ok(self.own_rows().await?.is_split_like(&live))
+            Ok(self.own_rows().await?.is_split_as_wanted_of(&live))
         }
         .boxed()
     }

@@ -12,6 +12,7 @@ use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::partitions::replace_partitions;
 use crate::worker::runner::Runner;
 
 /// By how much a swap raises the epochs. A new lease raises them by one, and so does a transaction that would lock the
@@ -19,8 +20,8 @@ use crate::worker::runner::Runner;
 const EPOCHS_OF_A_SWAP: u64 = 1 << 20;
 
 impl<D: Database> Runner<D> {
-    /// Swaps this standby with the live read model, in one transaction, once each partition of both is at the same
-    /// checkpoint. The two must be split in the same way. `epoch` is that of the standby's row when this was decided: a
+    /// Swaps this standby with the live read model, in one transaction, once it has applied of each stream what the live one
+    /// has. It must be split as the live one is, or will be. `epoch` is that of the standby's row when this was decided: a
     /// swap that came in between is not undone. The audit has `action` and `reason`.
     pub(crate) fn swap<'a>(
         &'a mut self,
@@ -32,7 +33,7 @@ impl<D: Database> Runner<D> {
             let live = self.core.live();
             self.core.stand_still().await?;
             // Catch up as far as possible before the live one's rows are locked.
-            let count = self.core.live_rows().await?.positions().len();
+            let count = self.own_rows().await?.positions().len();
             let end = self.core.log.head().await?.checkpoint;
             self.step_rows_to(&vec![end; count]).await?;
             let core = self.core.clone();
@@ -43,7 +44,7 @@ impl<D: Database> Runner<D> {
             });
             let (tx, theirs) = locked.await?;
             // After a log went back, the live one may lie past its end. It must still be replaceable.
-            let ends = until(&theirs, self.core.log.head().await?.checkpoint);
+            let ends = self.own_rows().await?.ends(&theirs, self.core.log.head().await?.checkpoint);
             self.step_rows_to(&ends).await?;
             // From here on the cache is outdated: the transaction changes the row.
             self.state.forget();
@@ -64,12 +65,19 @@ impl<D: Database> Runner<D> {
     }
 }
 
-/// The rows of two read models, or of a partition of each, after a swap.
+/// The rows of the two read models after a swap.
 pub(crate) struct Exchanged {
-    /// That of the standby, which is live from then on.
-    pub(crate) to_live: ProjectionState,
-    /// That of the live one.
-    pub(crate) to_standby: ProjectionState,
+    /// Those of the standby, which is live from then on.
+    pub(crate) to_live: Moved,
+    /// Those of the live one.
+    pub(crate) to_standby: Moved,
+}
+
+/// The rows of one read model after a swap.
+pub(crate) struct Moved {
+    pub(crate) whole: ProjectionState,
+    /// In order.
+    pub(crate) partitions: Vec<ProjectionState>,
 }
 
 impl Rows {
@@ -78,47 +86,50 @@ impl Rows {
     pub(crate) fn may_replace(&self, live: &Self, epoch: u64, ends: &[Checkpoint]) -> bool {
         let raised = self.whole.position.epoch.checked_sub(epoch);
         let is_same = raised.is_some_and(|raised| raised < EPOCHS_OF_A_SWAP);
-        let is_there = self.positions().iter().zip(ends).all(|(next, end)| next >= end);
-        is_same && self.is_split_like(live) && is_there
+        let positions = self.positions();
+        let is_there =
+            positions.len() == ends.len() && positions.iter().zip(ends).all(|(next, end)| next >= end);
+        is_same && self.is_split_as_wanted_of(live) && is_there
+    }
+
+    /// Returns the rows after this standby and the live read model have changed places. The live one follows from then
+    /// on. If the number of its partitions is being changed, that goes on there. Workers with the old rows lose at the
+    /// fence.
+    pub(crate) fn exchanged(&self, live: &Self, left_behind: Vec<String>) -> Exchanged {
+        let raised = |epochs: &mut dyn Iterator<Item = u64>| epochs.max().unwrap_or(0) + EPOCHS_OF_A_SWAP;
+        let of_wholes = raised(&mut [self, live].into_iter().map(|rows| rows.whole.position.epoch));
+        let of_partitions = [self, live].into_iter().flat_map(|rows| &rows.partitions);
+        let of_partitions = raised(&mut of_partitions.map(|row| row.state.position.epoch));
+        let moved = |rows: &Self| Moved {
+            whole: rows.whole.swapped(of_wholes),
+            partitions: rows.partitions.iter().map(|row| row.state.swapped(of_partitions)).collect(),
+        };
+        let (mut to_live, mut to_standby) = (moved(self), moved(live));
+        if self.whole.standby.as_ref().is_some_and(|plan| plan.keeps_skips) {
+            // Also those that were made since the standby was begun.
+            let of_partitions = live.partitions.iter().flat_map(|row| &row.state.skips);
+            to_live.whole.add_skips(live.whole.skips.iter().chain(of_partitions).copied());
+        }
+        to_standby.whole.standby = Some(Standby {
+            role: StandbyRole::Following,
+            keeps_skips: live.whole.version == self.whole.version,
+            left_behind,
+            ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
+        });
+        Exchanged { to_live, to_standby }
     }
 }
 
 impl ProjectionState {
-    /// Returns the rows after this standby and the live read model have changed places. The live one follows from then
-    /// on.
-    pub(crate) fn exchanged(&self, live: &Self, left_behind: Vec<String>) -> Exchanged {
-        let following = Standby {
-            role: StandbyRole::Following,
-            keeps_skips: live.version == self.version,
-            left_behind,
-            ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
-        };
-        let keeps_skips = self.standby.as_ref().is_some_and(|plan| plan.keeps_skips);
-        let Exchanged { to_live, to_standby } = self.exchanged_partition(live, keeps_skips);
-        Exchanged { to_live, to_standby: Self { standby: Some(following), ..to_standby } }
-    }
-
-    /// Like [`exchanged`](Self::exchanged), for the rows of a partition. Workers with the old rows lose at the fence.
-    fn exchanged_partition(&self, live: &Self, keeps_skips: bool) -> Exchanged {
-        let epoch = live.position.epoch.max(self.position.epoch) + EPOCHS_OF_A_SWAP;
-        let moved = |state: &Self| Self {
+    /// Returns the row in the other slot.
+    fn swapped(&self, epoch: u64) -> Self {
+        Self {
             standby: None,
-            split: state.split.map(|split| Split::into(split.count)),
-            position: Position { epoch, ..state.position },
-            ..state.clone()
-        };
-        let mut to_live = moved(self);
-        if keeps_skips {
-            // Also those that were made since the standby was begun.
-            to_live.add_skips(live.skips.iter().copied());
+            split: self.split.map(Split::going_on),
+            position: Position { epoch, ..self.position },
+            ..self.clone()
         }
-        Exchanged { to_live, to_standby: moved(live) }
     }
-}
-
-/// The checkpoints of a read model, but none past the end of the log.
-pub(crate) fn until(rows: &Rows, end: Checkpoint) -> Vec<Checkpoint> {
-    rows.positions().into_iter().map(|next| next.min(end)).collect()
 }
 
 impl<D: Database> Core<D> {
@@ -142,19 +153,12 @@ impl<D: Database> Core<D> {
         let left_behind = tx.left_behind(&live, &own).await?;
         let plan = ours.whole.standby.as_ref();
         let back = plan.is_some_and(|plan| plan.role == StandbyRole::Following);
-        let Exchanged { to_live, to_standby } = ours.whole.exchanged(&theirs.whole, left_behind.clone());
-        let whole = (&own, &ours.whole, &live, &theirs.whole, to_live, to_standby);
-        let of_partitions = ours.partitions.iter().zip(&theirs.partitions).map(|(our, their)| {
-            let keeps_skips = plan.is_some_and(|plan| plan.keeps_skips);
-            let Exchanged { to_live, to_standby } = our.state.exchanged_partition(&their.state, keeps_skips);
-            (&our.id, &our.state, &their.id, &their.state, to_live, to_standby)
-        });
-        for (own, ours, live, theirs, to_live, to_standby) in std::iter::once(whole).chain(of_partitions) {
-            let is_replaced = tx.replace(own, ours.position, &to_standby).await?
-                && tx.replace(live, theirs.position, &to_live).await?;
-            if !is_replaced {
+        let Exchanged { to_live, to_standby } = ours.exchanged(theirs, left_behind.clone());
+        for (model, from, to) in [(&own, &ours, to_standby), (&live, theirs, to_live)] {
+            if !tx.replace(model, from.whole.position, &to.whole).await? {
                 return Err(StepError::Fenced);
             }
+            replace_partitions(&mut tx, model, &to.partitions).await.map_err(not_swapped::<D>)?;
         }
         tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
         let (at, mut detail) = (ours.lowest(), String::new());
