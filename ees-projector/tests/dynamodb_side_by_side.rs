@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use ees_projector::database::{AuditRows, Database as _, Transaction};
 use ees_projector::dynamodb::{Database, Item, Tx, create_table};
 use ees_projector::{
-    BoxError, Fold, OperateError, Projection, Projector, ReadModelId, Recorded, Running, Settings,
-    SideBySide, StandbyRole, Status,
+    BoxError, Fold, InPlace, OperateError, Order, Projection, Projector, ReadModelId, Recorded, Running,
+    Settings, SideBySide, StandbyRole, Status,
 };
 use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, Timestamp, memory};
 use ees_test_aws::{Account, Faults, LocalAws};
@@ -31,6 +31,9 @@ impl Fold for Texts {
 
     fn name(&self) -> &str {
         "texts"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     fn key(&self, event: Recorded<'_, u64>) -> Option<u64> {
         Some(*event.event)
@@ -268,6 +271,24 @@ async fn what_would_touch_others_rows_is_refused_beside_the_live_read_model() {
         running.handle().rebuild("own", "for the next").await.unwrap();
         running.shut_down().await;
     }
+}
+
+/// More rows change places than a transaction has items. The standby stays, and its note says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_stays_while_too_many_workers_rebuild_the_live_read_model() {
+    let account = LocalAws::account().await;
+    let (log, database) = (log_of(20).await, database(&account, &Faults::none()).await);
+    let running = texts(&log, &database, 1);
+    caught_up(&running, &log, "texts").await;
+    let handle = running.handle();
+    handle.pause("texts", "").await.unwrap();
+    let by_segments = InPlace { by_segments: true, workers: Some(48), ..InPlace::default() };
+    handle.rebuild_in_place("texts", by_segments, "").await.unwrap();
+    handle.rebuild_side_by_side("texts", SideBySide::default(), "").await.unwrap();
+    let note = |status: &Status| status.standby.as_ref().and_then(|standby| standby.plan.note.clone());
+    let status = status_when(&running, "texts", |status| note(status).is_some()).await;
+    assert!(note(&status).unwrap().contains("more than 100 items"), "{status:?}");
+    running.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
