@@ -443,6 +443,15 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
         async { Err(NO_STANDBY.into()) }
     }
 
+    /// Removes the row of a partition.
+    fn remove_partition(
+        &mut self,
+        partition: &ReadModelId,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = partition;
+        async { Err(NO_STANDBY.into()) }
+    }
+
     /// Removes the rows of all partitions. Default: does nothing.
     fn remove_partitions(
         &mut self,

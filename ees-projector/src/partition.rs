@@ -31,7 +31,7 @@ impl Partition {
         Self::of(stream_id, self.count) == self
     }
 
-    /// Returns `true` if a stream can belong to both, of which the other one is of another number of partitions.
+    /// Returns `true` if some stream can belong to this partition and to `other`, whatever the number of partitions of each.
     pub(crate) fn shares_streams_with(self, other: Self) -> bool {
         let [own, others] = [self, other].map(Self::buckets);
         own.start.max(others.start) < own.end.min(others.end)

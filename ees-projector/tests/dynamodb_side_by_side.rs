@@ -281,9 +281,9 @@ async fn a_standby_stays_while_too_many_workers_rebuild_the_live_read_model() {
     let running = texts(&log, &database, 1);
     caught_up(&running, &log, "texts").await;
     let handle = running.handle();
-    handle.pause("texts", "").await.unwrap();
     let by_segments = InPlace { by_segments: true, workers: Some(48), ..InPlace::default() };
     handle.rebuild_in_place("texts", by_segments, "").await.unwrap();
+    handle.pause("texts", "").await.unwrap();
     handle.rebuild_side_by_side("texts", SideBySide::default(), "").await.unwrap();
     let note = |status: &Status| status.standby.as_ref().and_then(|standby| standby.plan.note.clone());
     let status = status_when(&running, "texts", |status| note(status).is_some()).await;

@@ -147,15 +147,16 @@ impl Transaction for Tx {
         self.stage(&home, &key, Some(of_state(state)?))
     }
 
+    /// A lease ends by itself, or is given back.
+    async fn remove_partition(&mut self, partition: &ReadModelId) -> Result<(), BoxError> {
+        let (home, key) = row_of(partition);
+        let condition = self.expected_of(&home, &key);
+        self.stage_if(&home, &key, None, condition)
+    }
+
     async fn remove_partitions(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        let home = home(model.name());
-        for item in self.query_between(&home, WORKER, None, usize::MAX, true).await? {
-            let key = to_text(&item, KEY)?;
-            // A lease ends by itself, or is given back.
-            if !key.ends_with(LEASE) {
-                let condition = self.expected_of(&home, key);
-                self.stage_if(&home, key, None, condition)?;
-            }
+        for row in self.partitions(model, false).await? {
+            self.remove_partition(&row.id).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Streams that are dealt out to several workers, where the database can do that.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ees_store::Checkpoint;
 
@@ -138,60 +138,115 @@ pub async fn a_standby_gets_the_number_of_partitions_of_the_live_one<S: Subject>
     bench.close().await;
 }
 
-/// A new version goes live, although the last worker of the old one left while the number of partitions was being
-/// changed, or several workers rebuilt the read model in place. The old version goes on where it was when it is
-/// started again, and can be made live.
+/// A new version goes live, although the number of partitions of the old one is being changed, or several workers rebuild
+/// it in place; also if the last worker of the old version has left. That goes on where it was when it is started
+/// again, and can be made live.
 pub async fn a_new_version_goes_live_while_nobody_ends_a_change_of_the_live_one<S: Subject>() {
     if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
         return;
     }
-    for (before, wanted) in [(3, 2), (3, 1), (2, 5), (1, 1), (2, 2)] {
-        let is_rebuilt = wanted == before;
-        let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
-        let split = Settings { partitions: before, ..settings() };
-        let old = start(&log, &subject, &journal, split);
-        old.caught_up().await;
-        journal.faults.fail("s3");
-        if is_rebuilt {
-            let dealt_out = InPlace { workers: Some(4), ..InPlace::default() };
-            old.handle().rebuild_in_place("journal", dealt_out, "").await.unwrap();
-            old.paused().await;
-        } else {
-            for n in 60..72 {
-                log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
-            }
-            // One of them stands still, and another one has come further.
-            let far = |status: &Status| status.partitions.iter().any(|it| it.checkpoint.get() == 72);
-            old.status_when(|status| status.state == State::Paused && far(status)).await;
-            old.handle().set_partitions("journal", wanted, "").await.unwrap();
-        }
-        old.close().await;
-        journal.faults.mend();
-        let newer = Journal { version: 2, ..Journal::new() };
-        let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..settings() };
-        let new = start(&log, &subject, &newer, beside);
+    for (before, wanted, stays) in
+        [(3, 2, false), (3, 1, true), (2, 5, false), (1, 1, true), (2, 2, false), (2, 3, true)]
+    {
+        let journal = Journal::new();
+        let settings = Settings { partitions: before, ..settings() };
+        let (old, count) = amid_a_change::<S>(&journal, settings, wanted).await;
         let shown = if wanted > 1 { wanted as usize } else { 0 };
-        let is_live = |status: &Status| status.version == 2 && status.partitions.len() == shown;
-        new.status_when(is_live).await;
-        let count = if is_rebuilt { 60 } else { 72 };
-        holds_each_note_once(&new, count).await;
-        let old = start(&log, &subject, &journal, split);
-        old.handle().resume("journal__standby", "").await.unwrap();
-        let is_settled = |status: &Status| {
-            let is_settled = |it: &StandbyStatus| {
-                let is_split = it.partitions.len() == shown && it.checkpoint.get() == count as u64;
-                (it.version, it.plan.role) == (1, StandbyRole::Following) && is_split && it.rebuild.is_none()
-            };
-            status.standby.as_ref().is_some_and(is_settled)
-        };
-        old.status_when(is_settled).await;
-        old.handle().rollback("journal", false, "").await.unwrap();
-        log.append(&format!("s{}", count % 12), &note(&count.to_string())).await;
-        holds_each_note_once(&old, count + 1).await;
-        assert_eq!(old.handle().status("journal").await.unwrap().version, 1);
+        a_new_version_goes_live(old, &journal, settings, (count, shown), stays).await;
+    }
+}
+
+/// A new version that is to be compared first waits until the change of the old one has ended, and follows the log
+/// meanwhile.
+pub async fn a_new_version_that_is_to_be_compared_waits_for_a_change_of_the_live_one<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    for wanted in [1, 2] {
+        let journal = Journal::new();
+        let settings = Settings { partitions: 2, ..settings() };
+        let (old, count) = amid_a_change::<S>(&journal, settings, wanted).await;
+        let newer = Journal { version: 2, ..Journal::new() };
+        let beside = Settings { new_version: NewVersion::SideBySide { verify: true }, ..settings };
+        let new = start(&old.log, &old.subject, &newer, beside);
+        let is_complete = |it: &StandbyStatus| it.rebuild.is_none() && it.checkpoint.get() == count as u64;
+        new.status_when(|status| status.standby.as_ref().is_some_and(is_complete)).await;
+        for more in 0..5 {
+            old.log.append("s1", &note(&(count + more).to_string())).await;
+            // A comparison waits for half a minute, and nothing is applied meanwhile.
+            let at = Checkpoint::new((count + more) as u64);
+            new.handle().when_reached("journal__standby", at, Duration::from_secs(20)).await.unwrap();
+        }
+        let status = new.handle().status("journal").await.unwrap();
+        let plan = status.standby.unwrap().plan;
+        assert_eq!((plan.role, plan.note), (StandbyRole::Building, None));
+        journal.faults.mend();
+        old.handle().resume("journal", "").await.unwrap();
+        new.status_when(|status| status.standby.is_none()).await;
+        new.caught_up().await;
         old.close().await;
         new.close().await;
     }
+}
+
+/// A read model whose partitions are changed to the wanted number, or which is rebuilt by four workers if it has that
+/// number, and which can't go on: and the length of its log.
+async fn amid_a_change<S: Subject>(journal: &Journal, settings: Settings, wanted: u32) -> (Bench<S>, usize) {
+    let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    let bench = start(&log, &subject, journal, settings);
+    bench.caught_up().await;
+    journal.faults.fail("s3");
+    if wanted == settings.partitions {
+        let dealt_out = InPlace { workers: Some(4), ..InPlace::default() };
+        bench.handle().rebuild_in_place("journal", dealt_out, "").await.unwrap();
+        bench.paused().await;
+        return (bench, 60);
+    }
+    for n in 60..72 {
+        log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+    }
+    // One of them stands still, and another one has come further.
+    let far = |status: &Status| status.partitions.iter().any(|it| it.checkpoint.get() == 72);
+    bench.status_when(|status| status.state == State::Paused && far(status)).await;
+    bench.handle().set_partitions("journal", wanted, "").await.unwrap();
+    (bench, 72)
+}
+
+/// A new version goes live beside an old one that is amid a change, and stays there or not. In the end, the old one has
+/// so many partitions, and is live again. `count` is the length of the log.
+pub(super) async fn a_new_version_goes_live<S: Subject>(
+    old: Bench<S>,
+    journal: &Journal,
+    settings: Settings,
+    (count, shown): (usize, usize),
+    stays: bool,
+) {
+    let (log, subject) = (old.log.clone(), old.subject.clone());
+    let old = if stays {
+        Some(old)
+    } else {
+        old.close().await;
+        None
+    };
+    let newer = Journal { version: 2, ..Journal::new() };
+    let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..settings };
+    let new = start(&log, &subject, &newer, beside);
+    holds_each_note_once(&new, count).await;
+    new.status_when(|status| status.partitions.len() == shown).await;
+    journal.faults.mend();
+    let old = old.unwrap_or_else(|| start(&log, &subject, journal, settings));
+    old.handle().resume("journal__standby", "").await.unwrap();
+    let is_settled = |it: &StandbyStatus| {
+        let is_there = it.partitions.len() == shown && it.checkpoint.get() == count as u64;
+        (it.version, it.plan.role) == (1, StandbyRole::Following) && is_there && it.rebuild.is_none()
+    };
+    old.status_when(|status| status.standby.as_ref().is_some_and(is_settled)).await;
+    old.handle().rollback("journal", false, "").await.unwrap();
+    log.append(&format!("s{}", count % 12), &note(&count.to_string())).await;
+    holds_each_note_once(&old, count + 1).await;
+    assert_eq!(old.handle().status("journal").await.unwrap().version, 1);
+    old.close().await;
+    new.close().await;
 }
 
 /// A rebuild is dealt out to several workers, side by side or in place. In the end there are as many partitions as

@@ -13,12 +13,14 @@ use ees_store::{
 use serde::de::IgnoredAny;
 
 use super::Subject;
-use super::partitions::{drain_with_two_hosts, has_followed, holds_each_note_once, with_notes};
+use super::partitions::{
+    a_new_version_goes_live, drain_with_two_hosts, has_followed, holds_each_note_once, with_notes,
+};
 use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, parking, settings, start};
 use crate::database::{Database, Transaction};
 use crate::{
-    Drained, Explain, Fold, InPlace, NewVersion, OnDemand, OperateError, Order, Parking, PartitionStatus,
-    PreviewOptions, Projector, ReadModelId, Recorded, Settings, SideBySide, StandbyStatus, State, Status,
+    Drained, Explain, Fold, InPlace, OnDemand, OperateError, Order, Parking, PartitionStatus, PreviewOptions,
+    Projector, ReadModelId, Recorded, Settings, SideBySide, State, Status,
 };
 
 const BY_SEGMENTS: InPlace = InPlace { force: false, keep_skips: None, workers: None, by_segments: true };
@@ -171,12 +173,12 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
     bench.close().await;
 }
 
-/// A new version goes live, although the last worker of the old one left while segments were read.
+/// A new version goes live, although workers of the old one read segments, or have left while they did.
 pub async fn a_new_version_goes_live_while_nobody_reads_the_segments_of_the_live_one<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    for workers in [1, workers::<S>(4)] {
+    for (workers, stays) in [(1, false), (workers::<S>(4), false), (workers::<S>(3), true)] {
         let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
         let old = start(&log, &subject, &journal, small());
         old.caught_up().await;
@@ -184,24 +186,7 @@ pub async fn a_new_version_goes_live_while_nobody_reads_the_segments_of_the_live
         let wanted = InPlace { workers: Some(workers), ..BY_SEGMENTS };
         old.handle().rebuild_in_place("journal", wanted, "").await.unwrap();
         old.paused().await;
-        old.close().await;
-        journal.faults.mend();
-        let newer = Journal { version: 2, ..Journal::new() };
-        let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..small() };
-        let new = start(&log, &subject, &newer, beside);
-        new.status_when(|status| status.version == 2 && status.partitions.is_empty()).await;
-        holds_each_note_once(&new, 60).await;
-        let old = start(&log, &subject, &journal, small());
-        old.handle().resume("journal__standby", "").await.unwrap();
-        let is_settled = |it: &StandbyStatus| {
-            it.partitions.is_empty() && it.checkpoint.get() == 60 && it.rebuild.is_none()
-        };
-        old.status_when(|status| status.standby.as_ref().is_some_and(is_settled)).await;
-        old.handle().rollback("journal", false, "").await.unwrap();
-        log.append("s0", &note("60")).await;
-        holds_each_note_once(&old, 61).await;
-        old.close().await;
-        new.close().await;
+        a_new_version_goes_live(old, &journal, small(), (60, 0), stays).await;
     }
 }
 

@@ -268,6 +268,7 @@ macro_rules! database_laws {
                 partitions_are_compared_and_swapped_while_events_come
                 a_standby_gets_the_number_of_partitions_of_the_live_one
                 a_new_version_goes_live_while_nobody_ends_a_change_of_the_live_one
+                a_new_version_that_is_to_be_compared_waits_for_a_change_of_the_live_one
                 a_rebuild_is_dealt_out_to_workers_and_joined
                 a_rebuild_that_can_not_be_dealt_out_is_refused
                 hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out

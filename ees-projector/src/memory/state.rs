@@ -129,6 +129,13 @@ impl Transaction for Tx {
         Ok(())
     }
 
+    async fn remove_partition(&mut self, id: &ReadModelId) -> Result<(), BoxError> {
+        let part = self.lock_model(id).await?;
+        part.projections.remove(id.key());
+        part.leases.forget(|key| key == id.key());
+        Ok(())
+    }
+
     async fn remove_partitions(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         let part = self.lock_model(model).await?;
         part.projections.retain(|key, _| key == model.name());

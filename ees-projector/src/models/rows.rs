@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
-use crate::worker::side_by_side::swap::Moved;
+use crate::worker::side_by_side::swap::RowsAfter;
 
 /// A row of a read model: that of the whole, or of the partition with this number of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +124,7 @@ impl Rows {
     }
 
     /// Sets the rows that a swap leaves here.
-    pub(super) fn become_those(&mut self, Moved { whole, partitions }: Moved) {
+    pub(super) fn become_those(&mut self, RowsAfter { whole, partitions }: RowsAfter) {
         let epochs = partitions.iter().map(|row| row.position.epoch + 100);
         self.epoch = epochs.max().unwrap_or(0).max(self.epoch);
         (self.whole, self.partitions) = (Row(whole), partitions.into_iter().map(Row).collect());

@@ -30,7 +30,7 @@ use crate::projection_state::{Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 use crate::standby::SideBySide;
 use crate::worker::side_by_side::rows::Rows as RowsOfModel;
-use crate::worker::side_by_side::swap::{Exchanged, Moved};
+use crate::worker::side_by_side::swap::{Exchanged, RowsAfter};
 
 const LIVE: usize = 0;
 const STANDBY: usize = 1;
@@ -266,8 +266,8 @@ impl SplitSwap {
     }
 
     /// The rows that a faulty program writes in place of `before`, of which those of `from` were.
-    fn mistaken(&self, to: Moved, before: &Rows, from: &Rows) -> Moved {
-        let Moved { mut whole, mut partitions } = to;
+    fn mistaken(&self, to: RowsAfter, before: &Rows, from: &Rows) -> RowsAfter {
+        let RowsAfter { mut whole, mut partitions } = to;
         if self.has(Mutation::EpochsKept) {
             whole.position.epoch = before.whole.0.position.epoch;
             for (row, before) in partitions.iter_mut().zip(&before.partitions) {
@@ -282,7 +282,7 @@ impl SplitSwap {
         if self.has(Mutation::ChangeForgotten) && from.is_changing() {
             whole.split = whole.split.map(|split| Split::into(split.count));
         }
-        Moved { whole, partitions }
+        RowsAfter { whole, partitions }
     }
 }
 

@@ -297,6 +297,14 @@ impl Transaction for Tx {
         Ok(())
     }
 
+    async fn remove_partition(&mut self, partition: &ReadModelId) -> Result<(), BoxError> {
+        for table in ["ees.projections WHERE name = $1", "ees.workers WHERE projection = $1"] {
+            let delete = AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(delete).bind(partition.key()).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
     async fn remove_partitions(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         for table in
             ["ees.projections WHERE starts_with(name, $1)", "ees.workers WHERE starts_with(projection, $1)"]

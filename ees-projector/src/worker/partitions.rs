@@ -11,11 +11,9 @@ use ees_store::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::database::{AuditRows, Database, PartitionRow, Transaction};
-use crate::error::BoxError;
 use crate::fingerprint::Fingerprint;
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
-use crate::read_model_id::ReadModelId;
 use crate::segment_progress::SegmentProgress;
 use crate::status::{PartitionStatus, State};
 use crate::worker::core::Core;
@@ -144,19 +142,6 @@ fn passed_of_all(whole: &ProjectionState, rows: &[PartitionRow]) -> Option<Segme
     Some(SegmentProgress { passed: passed.sum(), ..all })
 }
 
-/// Replaces the rows of a read model's partitions, however many there are, by these, in order.
-pub(super) async fn replace_partitions<Tx: Transaction>(
-    tx: &mut Tx,
-    model: &ReadModelId,
-    rows: &[ProjectionState],
-) -> Result<(), BoxError> {
-    tx.remove_partitions(model).await?;
-    for (index, row) in (0..).zip(rows) {
-        tx.add_partition(&model.with_partition(index), row).await?;
-    }
-    Ok(())
-}
-
 impl<D: Database> Core<D> {
     /// Inserts the partitions' rows that the projection's row asks for, at its position.
     pub(crate) async fn create_partitions(
@@ -164,10 +149,14 @@ impl<D: Database> Core<D> {
         tx: &mut D::Tx,
         state: &ProjectionState,
     ) -> Result<(), StepError> {
+        tx.remove_partitions(self.id()).await?;
+        let Some(split) = state.split else { return Ok(()) };
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
-        let of_split = |split: Split| (0..split.count).map(move |index| state.partition(split, index, epoch));
-        let rows: Vec<_> = state.split.into_iter().flat_map(of_split).collect();
-        Ok(replace_partitions(tx, self.id(), &rows).await?)
+        for partition in Partition::all(split.count) {
+            let row = state.partition(split, partition.index, epoch);
+            tx.add_partition(&self.id().of_partition(partition), &row).await?;
+        }
+        Ok(())
     }
 
     /// Adds to the projection's row what was skipped in its partitions since it was split.
@@ -278,8 +267,8 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
-    /// Stops the workers of the partitions, if the projection is no longer split. Safe to drop: the status shows no
-    /// partitions from the beginning.
+    /// Stops the workers of the partitions, if the projection is no longer split. The status shows none from then on, also
+    /// if nobody waits for their end.
     pub(crate) async fn forget_partitions(&mut self) {
         if self.partitions.count > 0 {
             self.status.update(|status| status.partitions.clear());

@@ -31,7 +31,7 @@ use crate::worker::reactor::timers::Timers;
 use crate::worker::worker_status::WorkerStatus;
 
 /// How long a read of the log goes on undisturbed that was begun because something else announced new changesets. Twice as
-/// long each time until one ends.
+/// long each time until one ends, and as long for the next ones until one of them was not disturbed for longer.
 const PATIENCE_MIN: Duration = Duration::from_millis(10);
 
 /// What a worker keeps in memory about its projection. All of it can be read again.
@@ -106,6 +106,7 @@ impl<D: Database> Runner<D> {
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
+            let begun = Instant::now();
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -128,7 +129,9 @@ impl<D: Database> Runner<D> {
                     continue;
                 }
             };
-            patience = Duration::ZERO;
+            if begun.elapsed() >= patience {
+                patience = Duration::ZERO;
+            }
             let stepped = match next {
                 Ok(next) => self.follow_up(next).await,
                 Err(error) => Err(error),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::{ChangesetLog, Checkpoint, EventStore, StreamId, StreamQuery};
-use ees_tests::Server;
+use ees_tests::{Server, binary};
 
 use crate::growth::{Growth, LONG, Size};
 use crate::shared::append::{append, append_together};
@@ -158,6 +158,8 @@ fn serve(subject: &impl Subject, size: &Size) -> (Duration, u64) {
     let read_models = format!("sqlite:{}", read_models.path().display());
     let mut all = vec!["--read-models", &read_models];
     all.extend(arguments.iter().map(String::as_str));
+    // Built before the time counts.
+    binary("ees");
     let begun = Instant::now();
     let mut server = Server::start_with(data, &all);
     let started = begun.elapsed();

@@ -169,8 +169,9 @@ impl<D: Database> Runner<D> {
         self.lease.stays = false;
         loop {
             match self.step().await {
-                Ok(Stepped::Moved | Stepped::Idle) => {}
-                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                // It is split when it is complete, to be compared.
+                Ok(Stepped::Moved | Stepped::Idle | Stepped::Split(_)) => {}
+                Ok(Stepped::Paused | Stepped::Elsewhere) => {
                     return Err(StepError::Absent);
                 }
                 // Transient. Acquiring the lease moves the epoch as well.
@@ -183,7 +184,7 @@ impl<D: Database> Runner<D> {
             // After a failure, the row is read again.
             match self.load().await {
                 Ok(state) if state.position.next >= until => match self.compare_with_live().await {
-                    // The partitions of the live read model are being changed.
+                    // The rows of the live read model were changed meanwhile.
                     Err(StepError::Fenced) if self.is_still_complete(until).await => {}
                     compared => return compared,
                 },
@@ -221,6 +222,10 @@ impl<D: Database> Runner<D> {
             if !self.has_lease().await? || !self.is_split_like_live().await? {
                 return Ok(());
             }
+            let live = self.core.live_rows().await?;
+            if plan.verify && live.is_on_the_way() {
+                return Ok(());
+            }
             if !plan.force && !self.parked.streams.is_empty() {
                 let note = format!(
                     "{} streams are parked: retry or skip those of {}, or swap with force",
@@ -229,7 +234,7 @@ impl<D: Database> Runner<D> {
                 );
                 return self.remain_standby(note).await;
             }
-            if self.core.live_rows().await?.whole.version > self.core.processor.version() {
+            if live.whole.version > self.core.processor.version() {
                 return self
                     .remain_standby("the live read model has a newer version by now".to_owned())
                     .await;

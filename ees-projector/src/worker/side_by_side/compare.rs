@@ -81,16 +81,19 @@ impl<D: Database> Runner<D> {
         async move {
             let deadline = Instant::now() + MEET_WITHIN;
             loop {
-                let (mut held, mut found) = (None, None);
+                let (mut held, mut found, mut pause) = (None, None, None);
                 if self.is_split_like_live().await? {
-                    self.core.stand_still().await?;
                     let live = self.core.live_rows().await?;
+                    pause = live.pause().cloned();
+                    // Otherwise its partitions are being changed: it is left alone until that has ended.
                     if live.is_split_like(&self.own_rows().await?) {
+                        self.core.stand_still().await?;
                         // As far as possible before the live one is held.
                         self.step_rows_to(&live.positions()).await?;
+                        let (tx, rows) = self.core.hold_live().await?;
+                        pause = rows.pause().cloned();
+                        (held, found) = (Some(tx), Some(rows));
                     }
-                    let (tx, rows) = self.core.hold_live().await?;
-                    (held, found) = (Some(tx), Some(rows));
                 }
                 let own = self.own_rows().await?;
                 let here = own.lowest();
@@ -108,7 +111,6 @@ impl<D: Database> Runner<D> {
                         return Ok((snapshot, checkpoint));
                     }
                 } else {
-                    let pause = found.as_ref().and_then(Rows::pause).cloned();
                     drop(held);
                     self.wait_for_live(here, pause).await?;
                 }
@@ -228,7 +230,8 @@ impl<D: Database> Runner<D> {
 
 fn never_reached(here: Checkpoint) -> StepError {
     StepError::Setup(format!(
-        "the live read model does not reach checkpoint {here}, so the two can't be compared at the same checkpoint: \
-         is its worker running? Without verification they can still be swapped"
+        "the live read model does not reach checkpoint {here}, or the number of its partitions is being changed, so the \
+         two can't be compared at the same checkpoint: is its worker running? Without verification they can still be \
+         swapped"
     ))
 }

@@ -66,6 +66,12 @@ impl Rows {
         self.whole.split.is_some_and(|split| split.next_count.is_some())
     }
 
+    /// Returns `true` while the read model is being rebuilt or the number of its partitions is being changed: until then it
+    /// does not come to the checkpoint of one that is complete.
+    pub(super) fn is_on_the_way(&self) -> bool {
+        self.is_changing() || self.all().any(|(_, row)| row.rebuild_until.is_some())
+    }
+
     /// Returns `true` if both are split in the same way, and stay so.
     pub(super) fn is_split_like(&self, other: &Self) -> bool {
         self.whole.split == other.whole.split && !self.is_changing()

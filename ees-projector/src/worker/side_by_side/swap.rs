@@ -1,18 +1,20 @@
 //! Swaps the standby and the live read model.
 
+use std::error::Error;
+
 use ees_store::{Checkpoint, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::rows::{Rows, no_live};
-use crate::database::{AuditRows, Database, Transaction};
+use crate::database::{AuditRows, Database, TooLarge, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
-use crate::worker::partitions::replace_partitions;
 use crate::worker::runner::Runner;
 
 /// By how much a swap raises the epochs. A new lease raises them by one, and so does a transaction that would lock the
@@ -33,9 +35,9 @@ impl<D: Database> Runner<D> {
             let live = self.core.live();
             self.core.stand_still().await?;
             // Catch up as far as possible before the live one's rows are locked.
-            let count = self.own_rows().await?.positions().len();
+            let own = self.own_rows().await?;
             let end = self.core.log.head().await?.checkpoint;
-            self.step_rows_to(&vec![end; count]).await?;
+            self.step_rows_to(&vec![end; own.positions().len()]).await?;
             let core = self.core.clone();
             let locked = self.core.run(async move {
                 let mut tx = core.database.begin_swap().await?;
@@ -44,7 +46,7 @@ impl<D: Database> Runner<D> {
             });
             let (tx, theirs) = locked.await?;
             // After a log went back, the live one may lie past its end. It must still be replaceable.
-            let ends = self.own_rows().await?.ends(&theirs, self.core.log.head().await?.checkpoint);
+            let ends = own.ends(&theirs, self.core.log.head().await?.checkpoint);
             self.step_rows_to(&ends).await?;
             // From here on the cache is outdated: the transaction changes the row.
             self.state.forget();
@@ -68,13 +70,13 @@ impl<D: Database> Runner<D> {
 /// The rows of the two read models after a swap.
 pub(crate) struct Exchanged {
     /// Those of the standby, which is live from then on.
-    pub(crate) to_live: Moved,
+    pub(crate) to_live: RowsAfter,
     /// Those of the live one.
-    pub(crate) to_standby: Moved,
+    pub(crate) to_standby: RowsAfter,
 }
 
 /// The rows of one read model after a swap.
-pub(crate) struct Moved {
+pub(crate) struct RowsAfter {
     pub(crate) whole: ProjectionState,
     /// In order.
     pub(crate) partitions: Vec<ProjectionState>,
@@ -100,7 +102,7 @@ impl Rows {
         let of_wholes = raised(&mut [self, live].into_iter().map(|rows| rows.whole.position.epoch));
         let of_partitions = [self, live].into_iter().flat_map(|rows| &rows.partitions);
         let of_partitions = raised(&mut of_partitions.map(|row| row.state.position.epoch));
-        let moved = |rows: &Self| Moved {
+        let moved = |rows: &Self| RowsAfter {
             whole: rows.whole.swapped(of_wholes),
             partitions: rows.partitions.iter().map(|row| row.state.swapped(of_partitions)).collect(),
         };
@@ -155,10 +157,10 @@ impl<D: Database> Core<D> {
         let back = plan.is_some_and(|plan| plan.role == StandbyRole::Following);
         let Exchanged { to_live, to_standby } = ours.exchanged(theirs, left_behind.clone());
         for (model, from, to) in [(&own, &ours, to_standby), (&live, theirs, to_live)] {
-            if !tx.replace(model, from.whole.position, &to.whole).await? {
+            let replaced = replace_rows(&mut tx, model, from, &to).await.map_err(no_room_or_failed)?;
+            if !replaced {
                 return Err(StepError::Fenced);
             }
-            replace_partitions(&mut tx, model, &to.partitions).await.map_err(not_swapped::<D>)?;
         }
         tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
         let (at, mut detail) = (ours.lowest(), String::new());
@@ -169,15 +171,46 @@ impl<D: Database> Core<D> {
         }
         let action = action.to_owned();
         let audit = AuditEntry { at: Timestamp::now(), action, reason, checkpoint: at, detail };
-        tx.audit(&live, &audit).await?;
+        tx.audit(&live, &audit).await.map_err(no_room_or_failed)?;
         tx.commit().await?;
         Ok((at, theirs.whole.version, ours.whole.version))
     }
 }
 
-fn not_swapped<D: Database>(error: BoxError) -> StepError {
-    if D::is_transient(&*error) {
-        return error.into();
+/// Replaces the rows of a read model by others, of which there may be more or fewer. Returns `false` if one of them is not
+/// where it was.
+async fn replace_rows<Tx: Transaction>(
+    tx: &mut Tx,
+    model: &ReadModelId,
+    from: &Rows,
+    to: &RowsAfter,
+) -> Result<bool, BoxError> {
+    if !tx.replace(model, from.whole.position, &to.whole).await? {
+        return Ok(false);
     }
-    StepError::NotSwapped(format!("the standby can't be swapped: {}", chain(&*error)))
+    for (row, to) in from.partitions.iter().zip(&to.partitions) {
+        if !tx.replace(&row.id, row.state.position, to).await? {
+            return Ok(false);
+        }
+    }
+    for row in from.partitions.iter().skip(to.partitions.len()) {
+        tx.remove_partition(&row.id).await?;
+    }
+    for (index, row) in (0..).zip(&to.partitions).skip(from.partitions.len()) {
+        tx.add_partition(&model.with_partition(index), row).await?;
+    }
+    Ok(true)
+}
+
+fn not_swapped<D: Database>(error: BoxError) -> StepError {
+    if D::is_transient(&*error) { error.into() } else { never_swapped(&*error) }
+}
+
+/// The error where rows are written: with as many of them, the next attempt has no room either.
+fn no_room_or_failed(error: BoxError) -> StepError {
+    if error.is::<TooLarge>() { never_swapped(&*error) } else { error.into() }
+}
+
+fn never_swapped(error: &(dyn Error + 'static)) -> StepError {
+    StepError::NotSwapped(format!("the standby can't be swapped: {}", chain(error)))
 }
