@@ -8,9 +8,11 @@
 //! Each model has mistakes that can be made in it on purpose, one at a time. A test shows that each is found: a model
 //! that can't fail proves nothing.
 
+mod leased;
 mod ledger;
 mod log;
 mod parked;
+mod place;
 mod projection;
 mod reactor;
 mod row;

@@ -26,8 +26,10 @@ use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use ees_test_models::checker::{holds, is_found, size};
 use stateright::{Model, Property};
 
+use super::leased::{Leased, LeasedRows};
 use super::log_id;
-use super::row::{Asked, Place, Row, Stored, partition_of, pause, place_of};
+use super::place::Place;
+use super::row::{Asked, Row, pause};
 use crate::partition::Split;
 use crate::projection_state::{ChangesetRef, ProjectionState, Skipped};
 use crate::worker::operations::transition::{Transition, transition};
@@ -132,12 +134,12 @@ enum Work {
     Nothing,
     /// The row as it has read or written it.
     Has {
-        partition: Option<(u32, u32)>,
+        place: Place,
         row: Row,
     },
     /// By mistake: it has applied changesets up to this one, and moves the position next.
     Applied {
-        partition: Option<(u32, u32)>,
+        place: Place,
         row: Row,
         to: u64,
     },
@@ -145,8 +147,7 @@ enum Work {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    whole: Stored,
-    partitions: Vec<Stored>,
+    rows: LeasedRows,
     workers: [Work; 2],
     asked: Option<Asked>,
     /// The rows of the read model: which changesets were applied, and by which version.
@@ -173,7 +174,6 @@ enum Action {
     Read {
         worker: usize,
         place: Place,
-        count: u32,
     },
     Step {
         worker: usize,
@@ -211,8 +211,8 @@ fn reference_to(changeset: u64) -> ChangesetRef {
     }
 }
 
-fn is_own(partition: Option<(u32, u32)>, changeset: u64) -> bool {
-    partition_of(partition).is_none_or(|partition| partition.owns(&stream(changeset)))
+fn is_own(place: Place, changeset: u64) -> bool {
+    place.owns(&stream(changeset))
 }
 
 fn leaves_out(row: &Row, changeset: u64) -> bool {
@@ -221,43 +221,13 @@ fn leaves_out(row: &Row, changeset: u64) -> bool {
 }
 
 impl State {
-    fn places(&self) -> Vec<Place> {
-        let of_partitions = (0..).map(Place::Partition).take(self.partitions.len());
-        std::iter::once(Place::Whole).chain(of_partitions).collect()
-    }
-
-    fn at(&self, place: Place) -> Option<&Stored> {
-        match place {
-            Place::Whole => Some(&self.whole),
-            Place::Partition(number) => self.partitions.get(number as usize),
-        }
-    }
-
-    fn at_mut(&mut self, place: Place) -> Option<&mut Stored> {
-        match place {
-            Place::Whole => Some(&mut self.whole),
-            Place::Partition(number) => self.partitions.get_mut(number as usize),
-        }
-    }
-
-    /// The rows that have positions, each with its partition.
-    fn positions(&self) -> Vec<(Option<(u32, u32)>, &Row)> {
-        let count = self.partitions.len() as u32;
-        match self.whole.row.0.split {
-            None => vec![(None, &self.whole.row)],
-            Some(_) => {
-                let with_number = self.partitions.iter().enumerate();
-                with_number.map(|(number, stored)| (Some((number as u32, count)), &stored.row)).collect()
-            }
-        }
+    /// All rows, also that of the whole beside partitions.
+    fn all_places(&self) -> Vec<Place> {
+        std::iter::once(Place::Whole).chain(Place::of_partitions(self.rows.partitions.len())).collect()
     }
 
     fn is_at_the_end(&self, changesets: u64) -> bool {
-        self.positions().iter().all(|(_, row)| row.next() == changesets)
-    }
-
-    fn partition_states(&self) -> Vec<ProjectionState> {
-        self.partitions.iter().map(|stored| stored.row.0.clone()).collect()
+        self.rows.positions().iter().all(|(_, row)| row.next() == changesets)
     }
 }
 
@@ -268,35 +238,28 @@ impl Projection {
 
     /// Replaces the rows of the partitions by those that the row of the whole asks for.
     fn create_partitions(&self, state: &mut State) {
-        state.partitions.clear();
-        let Some(split) = state.whole.row.0.split else { return };
+        state.rows.partitions.clear();
+        let Some(split) = state.rows.whole.row.0.split else { return };
         let epoch = if self.has(Mistake::EpochUsedAgain) { 100 } else { state.epoch };
         // Those of the one before never come so far.
         state.epoch += 100;
         for number in 0..split.count {
-            let row = Row(state.whole.row.0.partition(split, number, epoch));
-            state.partitions.push(Stored { row, owner: None });
+            let row = state.rows.whole.row.0.partition(split, number, epoch);
+            state.rows.partitions.push(Leased::free(row));
         }
-    }
-
-    /// The row with what was skipped in the partitions.
-    fn with_skips(state: &State) -> ProjectionState {
-        let mut whole = state.whole.row.0.clone();
-        whole.add_skips(state.partitions.iter().flat_map(|stored| stored.row.0.skips.clone()));
-        whole
     }
 
     /// One transaction: fence, rows, position.
     fn step(&self, state: &mut State, number: usize, changesets: u64) {
-        let Work::Has { partition, row } = state.workers[number].clone() else { return };
+        let Work::Has { place, row } = state.workers[number].clone() else { return };
         let end = row.0.split.and_then(|split| split.barrier).filter(|_| !self.has(Mistake::BarrierIgnored));
         let end = end.map_or(self.changesets, Checkpoint::get);
         let to = (row.next() + changesets).min(end);
-        let worker = partition_of(partition);
+        let worker = place.partition();
         let is_allowed = row.0.may_be_moved_by(worker, Checkpoint::new(to))
-            || (self.has(Mistake::WholeBesidePartitions) && partition.is_none())
+            || (self.has(Mistake::WholeBesidePartitions) && place == Place::Whole)
             || self.has(Mistake::BarrierIgnored);
-        let Some(stored) = state.at(place_of(partition)).filter(|_| is_allowed) else {
+        let Some(stored) = state.rows.at(place).filter(|_| is_allowed) else {
             state.workers[number] = Work::Nothing;
             return;
         };
@@ -311,7 +274,7 @@ impl Projection {
             return;
         }
         for changeset in row.next()..to {
-            let is_own = is_own(partition, changeset) || self.has(Mistake::StreamsOfOthers);
+            let is_own = is_own(place, changeset) || self.has(Mistake::StreamsOfOthers);
             if is_own && !leaves_out(&row, changeset) {
                 state.applied.push((changeset, row.0.version));
             }
@@ -319,37 +282,26 @@ impl Projection {
         state.wrote_without_lease |= owner != Some(number);
         state.wrote_while_paused |= is_paused;
         if self.has(Mistake::PositionInAnotherTransaction) {
-            state.workers[number] = Work::Applied { partition, row, to };
+            state.workers[number] = Work::Applied { place, row, to };
             return;
         }
-        self.move_position(state, number, partition, &row, to);
+        self.move_position(state, number, place, &row, to);
     }
 
-    fn move_position(
-        &self,
-        state: &mut State,
-        number: usize,
-        partition: Option<(u32, u32)>,
-        row: &Row,
-        to: u64,
-    ) {
+    fn move_position(&self, state: &mut State, number: usize, place: Place, row: &Row, to: u64) {
         let moved = Row(row.0.advanced(Checkpoint::new(to), log_id(), None));
-        if let Some(stored) = state.at_mut(place_of(partition)) {
+        if let Some(stored) = state.rows.at_mut(place) {
             stored.row = moved.clone();
         }
-        state.workers[number] = Work::Has { partition, row: moved };
+        state.workers[number] = Work::Has { place, row: moved };
     }
 
-    fn read(&self, state: &mut State, number: usize, place: Place, count: u32) {
-        let Some(stored) = state.at(place) else { return };
-        let partition = match place {
-            Place::Whole => None,
-            Place::Partition(index) => Some((index, count)),
-        };
-        let worker = partition_of(partition);
-        let is_of_it = stored.row.0.is_of_the_split_of(worker) || self.has(Mistake::AnotherSplitsPartition);
+    fn read(&self, state: &mut State, number: usize, place: Place) {
+        let Some(stored) = state.rows.at(place) else { return };
+        let is_of_it =
+            stored.row.0.is_of_the_split_of(place.partition()) || self.has(Mistake::AnotherSplitsPartition);
         if stored.owner == Some(number) && is_of_it {
-            state.workers[number] = Work::Has { partition, row: stored.row.clone() };
+            state.workers[number] = Work::Has { place, row: stored.row.clone() };
         }
     }
 
@@ -362,9 +314,9 @@ impl Projection {
                 row.0.position.epoch = epoch;
             }
         };
-        change(&mut state.whole.row);
+        change(&mut state.rows.whole.row);
         if !self.has(Mistake::PartitionsNotPaused) {
-            for stored in &mut state.partitions {
+            for stored in &mut state.rows.partitions {
                 change(&mut stored.row);
             }
         }
@@ -372,7 +324,7 @@ impl Projection {
 
     fn skip(&self, state: &mut State) {
         let Some(asked) = state.asked.take() else { return };
-        let Some(stored) = state.at_mut(asked.place) else { return };
+        let Some(stored) = state.rows.at_mut(asked.place) else { return };
         let found = &stored.row.0;
         // As every operator's change: the position may have moved, the rest of the row has not.
         if found.position.epoch != asked.epoch || found.version != asked.version {
@@ -395,7 +347,7 @@ impl Projection {
     }
 
     fn rebuild(&self, state: &mut State, keeps_skips: bool, workers: Option<u32>) {
-        let known = Self::with_skips(state);
+        let known = state.rows.with_skips();
         let rebuild = Transition::Rebuild {
             version: known.version + 1,
             until: Checkpoint::new(self.changesets),
@@ -404,7 +356,7 @@ impl Projection {
             workers,
             fingerprint: None,
         };
-        state.whole.row = Row(transition(&known, &rebuild).unwrap());
+        state.rows.whole.row = Row(transition(&known, &rebuild).unwrap());
         state.is_paused = false;
         if !self.has(Mistake::RowsNotWiped) {
             state.applied.clear();
@@ -416,16 +368,16 @@ impl Projection {
     }
 
     fn deal_out(&self, state: &mut State, count: u32, audited: bool) {
-        let rows = state.partition_states();
-        match state.whole.row.0.dealt_out(&rows.iter().collect::<Vec<_>>(), count, audited) {
+        let rows = state.rows.of_partitions();
+        match state.rows.whole.row.0.dealt_out(&rows.iter().collect::<Vec<_>>(), count, audited) {
             DealtOut::AtOnce(whole) => {
-                state.whole.row = Row(whole);
+                state.rows.whole.row = Row(whole);
                 self.create_partitions(state);
             }
             DealtOut::AtBarrier(whole, moved) => {
-                state.whole.row = Row(whole);
+                state.rows.whole.row = Row(whole);
                 let last = rows.iter().map(|row| row.position.next).min();
-                for (stored, mut moved) in state.partitions.iter_mut().zip(moved) {
+                for (stored, mut moved) in state.rows.partitions.iter_mut().zip(moved) {
                     if self.has(Mistake::DealtOutWithoutEpoch) {
                         moved.position.epoch -= 1;
                     }
@@ -436,7 +388,7 @@ impl Projection {
                     }
                     stored.row = Row(moved);
                 }
-                if let Some(split) = &mut state.whole.row.0.split
+                if let Some(split) = &mut state.rows.whole.row.0.split
                     && self.has(Mistake::BarrierAtTheLast)
                 {
                     split.barrier = last;
@@ -446,15 +398,11 @@ impl Projection {
     }
 
     fn joined(&self, state: &State) -> Option<ProjectionState> {
-        let rows = state.partition_states();
-        let mut rows: Vec<_> = rows.iter().collect();
-        if self.has(Mistake::JoinedByTheFirst) {
-            let barrier = state.whole.row.0.split?.barrier?;
-            rows.retain(|row| row.position.next == barrier);
-        }
-        let mut joined = state.whole.row.0.joined(&rows)?;
+        let by_the_first = self.has(Mistake::JoinedByTheFirst);
+        let mut joined =
+            if by_the_first { state.rows.joined_by_the_first()? } else { state.rows.joined()? };
         if self.has(Mistake::SkipsForgotten) {
-            joined.skips.clone_from(&state.whole.row.0.skips);
+            joined.skips.clone_from(&state.rows.whole.row.0.skips);
         }
         Some(joined)
     }
@@ -467,10 +415,13 @@ impl Projection {
             return;
         }
         let is_paused = |(_, row): &(_, &Row)| row.0.pause.is_some();
-        actions.push(if state.positions().iter().any(is_paused) { Action::Resume } else { Action::Pause });
+        actions.push(if state.rows.positions().iter().any(is_paused) {
+            Action::Resume
+        } else {
+            Action::Pause
+        });
         if state.asked.is_none() {
-            let to_skip = state.positions().into_iter().map(|(partition, _)| place_of(partition));
-            actions.extend(to_skip.map(Action::DecideToSkip));
+            actions.extend(state.rows.places().into_iter().map(Action::DecideToSkip));
         }
         actions.push(Action::Rebuild { keeps_skips: true, workers: None });
         actions.push(Action::Rebuild { keeps_skips: false, workers: Some(2) });
@@ -484,8 +435,7 @@ impl Model for Projection {
 
     fn init_states(&self) -> Vec<State> {
         vec![State {
-            whole: Stored { row: Row(ProjectionState::new(1)), owner: None },
-            partitions: Vec::new(),
+            rows: LeasedRows::new(ProjectionState::new(1)),
             workers: [Work::Nothing, Work::Nothing],
             asked: None,
             applied: Vec::new(),
@@ -502,19 +452,19 @@ impl Model for Projection {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for worker in 0..state.workers.len() {
-            for place in state.places() {
-                let stored = state.at(place).unwrap();
-                let is_left = place == Place::Whole && state.whole.row.0.split.is_some();
+            for place in state.all_places() {
+                let stored = state.rows.at(place).unwrap();
+                let is_left = place == Place::Whole && state.rows.whole.row.0.split.is_some();
                 if is_left && !self.has(Mistake::WholeBesidePartitions) {
                     continue;
                 }
                 match stored.owner {
                     Some(owner) if owner == worker => match place {
-                        Place::Whole => actions.push(Action::Read { worker, place, count: 1 }),
-                        Place::Partition(_) => {
+                        Place::Whole => actions.push(Action::Read { worker, place }),
+                        Place::Partition { index, .. } => {
                             // It may work for an older split.
-                            let counts = [2, 3].into_iter();
-                            actions.extend(counts.map(|count| Action::Read { worker, place, count }));
+                            let places = [2, 3].map(|count| Place::Partition { index, count });
+                            actions.extend(places.map(|place| Action::Read { worker, place }));
                         }
                     },
                     Some(_) if state.takeovers == self.takeovers => {}
@@ -540,8 +490,8 @@ impl Model for Projection {
         if self.joined(state).is_some() {
             actions.push(Action::Join);
         }
-        if let Some(Split { next_count: Some(_), barrier: None, .. }) = state.whole.row.0.split
-            && state.partitions.iter().all(|stored| stored.row.0.rebuild_until.is_none())
+        if let Some(Split { next_count: Some(_), barrier: None, .. }) = state.rows.whole.row.0.split
+            && state.rows.partitions.iter().all(|stored| stored.row.0.rebuild_until.is_none())
         {
             actions.push(Action::SettleDown);
         }
@@ -554,57 +504,48 @@ impl Model for Projection {
         match action {
             Action::TakeLease { worker, place } => {
                 let without_epoch = self.has(Mistake::LeaseWithoutEpoch);
-                let stored = state.at_mut(place)?;
+                let stored = state.rows.at_mut(place)?;
                 let is_taken_over = stored.owner.replace(worker).is_some();
                 if !without_epoch {
                     stored.row = Row(stored.row.0.moved(|_| {}));
                 }
                 state.takeovers += u8::from(is_taken_over);
             }
-            Action::Read { worker, place, count } => self.read(&mut state, worker, place, count),
+            Action::Read { worker, place } => self.read(&mut state, worker, place),
             Action::Step { worker, changesets } => self.step(&mut state, worker, changesets),
             Action::MovePosition(number) => {
-                let Work::Applied { partition, row, to } = state.workers[number].clone() else { return None };
+                let Work::Applied { place, row, to } = state.workers[number].clone() else { return None };
                 state.workers[number] = Work::Nothing;
-                if state.at(place_of(partition)).is_some_and(|stored| stored.row.0.position == row.0.position)
-                {
-                    self.move_position(&mut state, number, partition, &row, to);
+                if state.rows.at(place).is_some_and(|stored| stored.row.0.position == row.0.position) {
+                    self.move_position(&mut state, number, place, &row, to);
                 }
             }
             Action::Fail(number) => {
-                let Work::Has { partition, row } =
-                    std::mem::replace(&mut state.workers[number], Work::Nothing)
+                let Work::Has { place, row } = std::mem::replace(&mut state.workers[number], Work::Nothing)
                 else {
                     return None;
                 };
-                let stored = state
-                    .at_mut(place_of(partition))
-                    .filter(|stored| stored.row.0.position == row.0.position);
+                let stored =
+                    state.rows.at_mut(place).filter(|stored| stored.row.0.position == row.0.position);
                 if let Some(stored) = stored {
                     stored.row = Row(row.0.moved(|row| row.pause = Some(pause())));
                 }
             }
             Action::Die(worker) => state.workers[worker] = Work::Nothing,
             Action::Join => {
-                state.whole.row = Row(self.joined(&state)?);
+                state.rows.whole.row = Row(self.joined(&state)?);
                 state.was_joined = true;
                 self.create_partitions(&mut state);
             }
             Action::SettleDown => {
-                let count = state.whole.row.0.partitions();
+                let count = state.rows.whole.row.0.partitions();
                 self.deal_out(&mut state, count, false);
             }
             Action::Pause => self.pause_all(&mut state, &Transition::Pause(pause())),
             Action::Resume => self.pause_all(&mut state, &Transition::Resume),
             Action::DecideToSkip(place) => {
-                let count = state.partitions.len() as u32;
-                let partition = match place {
-                    Place::Whole => None,
-                    Place::Partition(number) => Some((number, count)),
-                };
-                let row = &state.at(place)?.row;
-                let changeset =
-                    (row.next()..self.changesets).find(|changeset| is_own(partition, *changeset))?;
+                let row = &state.rows.at(place)?.row;
+                let changeset = (row.next()..self.changesets).find(|changeset| is_own(place, *changeset))?;
                 state.asked = Some(Asked {
                     place,
                     from: row.next(),
@@ -633,8 +574,8 @@ impl Model for Projection {
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
             Property::always(ONCE, |model: &Self, state: &State| {
-                state.positions().into_iter().all(|(partition, row)| {
-                    (0..model.changesets).filter(|changeset| is_own(partition, *changeset)).all(|changeset| {
+                state.rows.positions().into_iter().all(|(place, row)| {
+                    (0..model.changesets).filter(|changeset| is_own(place, *changeset)).all(|changeset| {
                         let times = state.applied.iter().filter(|(applied, _)| *applied == changeset).count();
                         let is_wanted = changeset < row.next() && state.skipped & (1 << changeset) == 0;
                         times == usize::from(is_wanted)
@@ -646,29 +587,29 @@ impl Model for Projection {
                     state.applied.iter().filter(move |(changeset, _)| LOG[*changeset as usize] == name)
                 };
                 let is_sorted = |name| of(name).is_sorted_by_key(|(changeset, _)| *changeset);
-                let version = state.whole.row.0.version;
+                let version = state.rows.whole.row.0.version;
                 is_sorted("a") && is_sorted("b") && state.applied.iter().all(|(_, by)| *by == version)
             }),
             Property::always(BY_THE_OWNER, |_, state: &State| !state.wrote_without_lease),
             Property::always(NOT_PAUSED, |_, state: &State| !state.wrote_while_paused),
             Property::always(AT_THE_BARRIER, |_, state: &State| {
-                let barrier = state.whole.row.0.split.and_then(|split| split.barrier);
+                let barrier = state.rows.whole.row.0.split.and_then(|split| split.barrier);
                 let barrier = barrier.map_or(u64::MAX, Checkpoint::get);
-                state.partitions.iter().all(|stored| stored.row.next() <= barrier)
+                state.rows.partitions.iter().all(|stored| stored.row.next() <= barrier)
             }),
             Property::always(SKIPS_KNOWN, |model: &Self, state: &State| {
-                let known = Row(Self::with_skips(state));
+                let known = Row(state.rows.with_skips());
                 let is_skipped = |changeset: &u64| state.skipped & (1 << changeset) != 0;
                 (0..model.changesets).filter(is_skipped).all(|changeset| leaves_out(&known, changeset))
             }),
             Property::always(ENDS, |_, state: &State| {
                 let goes_on = |row: &Row| row.0.rebuild_until.is_none_or(|until| row.0.position.next < until);
-                state.positions().into_iter().all(|(_, row)| goes_on(row))
+                state.rows.positions().into_iter().all(|(_, row)| goes_on(row))
             }),
             Property::always(ALL_DEALT_OUT, |_, state: &State| {
-                let count = state.whole.row.0.split.map_or(0, |split| split.count);
-                let is_of_it = |stored: &Stored| stored.row.0.split.is_some_and(|split| split.count == count);
-                state.partitions.len() == count as usize && state.partitions.iter().all(is_of_it)
+                let count = state.rows.whole.row.0.split.map_or(0, |split| split.count);
+                let is_of_it = |stored: &Leased| stored.row.0.split.is_some_and(|split| split.count == count);
+                state.rows.partitions.len() == count as usize && state.rows.partitions.iter().all(is_of_it)
             }),
             Property::sometimes(
                 "all is applied after the streams were dealt out anew",
@@ -683,11 +624,11 @@ impl Model for Projection {
         }
         if self.operations > 1 {
             let by_partitions = |model: &Self, state: &State| {
-                let has_skipped = state.skipped != 0 && !state.partitions.is_empty();
+                let has_skipped = state.skipped != 0 && !state.rows.partitions.is_empty();
                 has_skipped && state.is_at_the_end(model.changesets)
             };
             let by_rebuild = |model: &Self, state: &State| {
-                let has_rebuilt = state.skipped != 0 && state.whole.row.0.version > 1;
+                let has_rebuilt = state.skipped != 0 && state.rows.whole.row.0.version > 1;
                 has_rebuilt && state.is_at_the_end(model.changesets)
             };
             properties.push(Property::sometimes("partitions leave out what is skipped", by_partitions));

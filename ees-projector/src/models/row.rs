@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use ees_store::{Checkpoint, Timestamp};
 
-use crate::partition::Partition;
+use super::place::Place;
 use crate::projection_state::{Pause, PausedBy, Position, ProjectionState};
 use crate::segment_progress::SegmentProgress;
 
@@ -43,20 +43,6 @@ impl Row {
     }
 }
 
-/// A row of a read model: that of the whole, or of the partition with this number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Place {
-    Whole,
-    Partition(u32),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Stored {
-    pub(super) row: Row,
-    /// Who has the lease.
-    pub(super) owner: Option<usize>,
-}
-
 /// A skip that an operator has decided on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
@@ -65,15 +51,6 @@ pub(super) struct Asked {
     pub(super) epoch: u64,
     pub(super) version: u32,
     pub(super) changeset: u64,
-}
-
-/// The row of the worker of a partition, given as its number and the count of partitions; without one, of the whole.
-pub(super) fn place_of(partition: Option<(u32, u32)>) -> Place {
-    partition.map_or(Place::Whole, |(number, _)| Place::Partition(number))
-}
-
-pub(super) fn partition_of(partition: Option<(u32, u32)>) -> Option<Partition> {
-    partition.map(|(index, count)| Partition { index, count })
 }
 
 pub(super) fn pause() -> Pause {

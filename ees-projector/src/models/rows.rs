@@ -5,40 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use ees_store::{Checkpoint, StreamId};
 
 use super::log::STREAMS;
+use super::place::Place;
 use super::row::Row;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::partitions::DealtOut;
 use crate::worker::side_by_side::swap::RowsAfter;
-
-/// A row of a read model: that of the whole, or of the partition with this number of so many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Place {
-    Whole,
-    Partition { index: u32, count: u32 },
-}
-
-impl Place {
-    pub(super) fn partition(self) -> Option<Partition> {
-        match self {
-            Self::Whole => None,
-            Self::Partition { index, count } => Some(Partition { index, count }),
-        }
-    }
-
-    /// Whether its worker applies this stream.
-    pub(super) fn owns(self, stream: &StreamId) -> bool {
-        self.partition().is_none_or(|partition| partition.owns(stream))
-    }
-
-    /// Those of the parked streams that belong to its worker.
-    pub(super) fn parked_of(self, parked: &[BTreeSet<u64>]) -> BTreeSet<usize> {
-        let is_own =
-            |number: &usize| !parked[*number].is_empty() && self.owns(&STREAMS[*number].parse().unwrap());
-        (0..STREAMS.len()).filter(is_own).collect()
-    }
-}
 
 /// The names of these streams.
 pub(super) fn names(streams: &BTreeSet<usize>) -> HashSet<StreamId> {
@@ -61,10 +34,9 @@ impl Rows {
 
     /// The rows that workers move.
     pub(super) fn places(&self) -> Vec<Place> {
-        let count = self.partitions.len() as u32;
         match self.whole.0.split {
             None => vec![Place::Whole],
-            Some(_) => (0..count).map(|index| Place::Partition { index, count }).collect(),
+            Some(_) => Place::of_partitions(self.partitions.len()).collect(),
         }
     }
 

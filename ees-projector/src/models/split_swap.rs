@@ -22,8 +22,9 @@ use ees_test_models::checker::{holds, is_found, is_large};
 use stateright::{Model, Property};
 
 use super::log::{STREAMS, batch, stream_number};
+use super::place::Place;
 use super::row::Row;
-use super::rows::{Place, Rows};
+use super::rows::Rows;
 use crate::database::PartitionRow;
 use crate::partition::Split;
 use crate::projection_state::{Position, ProjectionState};

@@ -26,8 +26,9 @@ use std::collections::BTreeSet;
 use stateright::{Model, Property};
 
 use crate::models::log::{LOG, STREAMS};
+use crate::models::place::Place;
 use crate::models::row::Row;
-use crate::models::rows::{Place, Rows};
+use crate::models::rows::Rows;
 use mutation::Mutation;
 use state::{Fate, State, Work};
 

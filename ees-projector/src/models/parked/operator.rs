@@ -3,8 +3,8 @@
 use super::state::{Asked, Fate, State};
 use super::{Action, Mutation, Parked};
 use crate::models::log::{LOG, reference, stream, stream_number};
+use crate::models::place::Place;
 use crate::models::row::Row;
-use crate::models::rows::Place;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
 

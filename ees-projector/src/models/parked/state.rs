@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::models::log::{LOG, is_passed_in, segment_of, stream};
+use crate::models::place::Place;
 use crate::models::row::Row;
-use crate::models::rows::{Place, Rows};
+use crate::models::rows::Rows;
 use crate::partition::Partition;
 
 /// What a worker goes on with.

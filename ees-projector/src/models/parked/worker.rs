@@ -6,8 +6,9 @@ use super::state::{State, Work};
 use super::{Mutation, Parked};
 use crate::models::log::{batch, stream_number};
 use crate::models::log_id;
+use crate::models::place::Place;
 use crate::models::row::Row;
-use crate::models::rows::{Place, names};
+use crate::models::rows::names;
 use crate::projection_state::ProjectionState;
 use crate::worker::apply::Becomes;
 

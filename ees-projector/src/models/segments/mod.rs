@@ -25,8 +25,10 @@ mod worker;
 
 use stateright::{Model, Property};
 
+use crate::models::leased::LeasedRows;
 use crate::models::log::STREAMS;
-use crate::models::row::{Place, Row, Stored, pause};
+use crate::models::place::Place;
+use crate::models::row::{Row, pause};
 use crate::partition::Split;
 use crate::projection_state::ProjectionState;
 use crate::standby::SideBySide;
@@ -95,8 +97,8 @@ impl Segments {
     }
 
     fn actions_of(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
-        for place in state.places() {
-            match state.at(place).and_then(|stored| stored.owner) {
+        for place in state.rows.places() {
+            match state.rows.at(place).and_then(|stored| stored.owner) {
                 _ if !self.has_leases => actions.push(Action::Read { worker, place }),
                 Some(owner) if owner == worker => actions.push(Action::Read { worker, place }),
                 Some(_) if state.takeovers == self.takeovers => {}
@@ -132,8 +134,7 @@ impl Model for Segments {
         let row = ProjectionState { standby: Some(plan.into()), split, ..ProjectionState::new(0) };
         let mut state = State {
             head: self.begun,
-            whole: Stored { row: Row(row), owner: None },
-            partitions: Vec::new(),
+            rows: LeasedRows::new(row),
             workers: [Work::Nothing, Work::Nothing],
             asked: None,
             applied: vec![Vec::new(); STREAMS.len()],
@@ -178,7 +179,7 @@ impl Model for Segments {
             Action::Die(worker) => state.workers[worker] = Work::Nothing,
             Action::Fail(worker) => Self::fail(&mut state, worker)?,
             Action::Join => {
-                state.whole.row = Row(self.joined(&state)?);
+                state.rows.whole.row = Row(self.joined(&state)?);
                 state.was_joined = true;
                 self.create_partitions(&mut state);
             }

@@ -4,8 +4,10 @@ use ees_store::Checkpoint;
 
 use super::state::State;
 use super::{Action, Mutation, Segments};
+use crate::models::leased::Leased;
 use crate::models::log::{LOG, reference, stream};
-use crate::models::row::{Asked, Place, Row, Stored, partition_of};
+use crate::models::place::Place;
+use crate::models::row::{Asked, Row};
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::operations::transition::{Transition, transition};
@@ -22,7 +24,7 @@ impl Segments {
         let is_paused = state.positions().iter().any(|row| row.0.pause.is_some());
         actions.push(if is_paused { Action::Resume } else { Action::Pause });
         if state.asked.is_none() {
-            actions.extend(state.places().into_iter().map(Action::DecideToSkip));
+            actions.extend(state.rows.places().into_iter().map(Action::DecideToSkip));
         }
         let is_known = |changeset: &u64| state.skipped & (1 << changeset) != 0;
         let to_skip = (0..state.head).filter(|changeset| !is_known(changeset));
@@ -31,7 +33,7 @@ impl Segments {
         actions.push(Action::Rebuild { by_segments: false, workers: None });
         if state.is_reading_segments() {
             actions.push(Action::SetCheckpoint);
-            if self.has(Mutation::DealtOutWhileReading) && state.whole.row.0.split.is_some() {
+            if self.has(Mutation::DealtOutWhileReading) && state.rows.whole.row.0.split.is_some() {
                 actions.push(Action::DealOut);
             }
         }
@@ -39,18 +41,14 @@ impl Segments {
 
     pub(super) fn pause_all(state: &mut State, action: &Transition) {
         state.is_paused = matches!(action, Transition::Pause(_));
-        let change = |stored: &mut Stored| stored.row = Row(transition(&stored.row.0, action).unwrap());
-        change(&mut state.whole);
-        state.partitions.iter_mut().for_each(change);
+        let change = |stored: &mut Leased| stored.row = Row(transition(&stored.row.0, action).unwrap());
+        change(&mut state.rows.whole);
+        state.rows.partitions.iter_mut().for_each(change);
     }
 
     pub(super) fn decide_to_skip(&self, state: &mut State, place: Place) -> Option<()> {
-        let partition = match place {
-            Place::Whole => None,
-            Place::Partition(number) => Some((number, state.partitions.len() as u32)),
-        };
-        let row = &state.at(place)?.row;
-        let unread = self.batch(state, row, partition_of(partition), LOG.len())?;
+        let row = &state.rows.at(place)?.row;
+        let unread = self.batch(state, row, place.partition(), LOG.len())?;
         let changeset = unread.reference(0)?.checkpoint.get();
         let ProjectionState { position, version, .. } = row.0;
         state.asked =
@@ -62,7 +60,7 @@ impl Segments {
         let asked = state.asked.take()?;
         let is_passed = self.is_passed(state, asked.changeset);
         // The rows may have been replaced.
-        let Some(stored) = state.at_mut(asked.place) else { return Some(()) };
+        let Some(stored) = state.rows.at_mut(asked.place) else { return Some(()) };
         let found = &stored.row.0;
         // As every operator's change: the position may have moved, the rest of the row has not.
         if found.position.epoch != asked.epoch || found.version != asked.version {
@@ -85,15 +83,15 @@ impl Segments {
     pub(super) fn skip_in_live(&self, state: &mut State, changeset: u64) {
         let is_passed = self.is_passed(state, changeset);
         state.note_skip(changeset, is_passed);
-        let note = |stored: &mut Stored| {
+        let note = |stored: &mut Leased| {
             stored.row = Row(stored.row.0.moved(|row| row.skip(&reference(changeset))));
         };
-        let whole = state.whole.row.0.clone();
+        let whole = state.rows.whole.row.0.clone();
         let Some(split) = whole.split else {
-            note(&mut state.whole);
+            note(&mut state.rows.whole);
             return;
         };
-        for (partition, stored) in Partition::all(split.count).zip(&mut state.partitions) {
+        for (partition, stored) in Partition::all(split.count).zip(&mut state.rows.partitions) {
             let is_concerned = match self.mutation {
                 Some(Mutation::SkipNotedByThePartition) => partition.owns(stream(changeset)),
                 _ => whole.may_come_to(partition, stream(changeset)),
@@ -105,7 +103,7 @@ impl Segments {
     }
 
     pub(super) fn rebuild(&self, state: &mut State, by_segments: bool, workers: Option<u32>) {
-        let known = state.with_skips();
+        let known = state.rows.with_skips();
         let rebuild = Transition::Rebuild {
             version: known.version + 1,
             until: Checkpoint::new(state.head),
@@ -118,7 +116,7 @@ impl Segments {
         if self.has(Mutation::ProgressKept) && whole.split.is_none() && known.segment.is_some() {
             whole.segment.clone_from(&known.segment);
         }
-        state.whole.row = Row(whole);
+        state.rows.whole.row = Row(whole);
         state.until = state.head;
         state.is_paused = false;
         if !self.has(Mutation::RowsNotWiped) {
@@ -126,31 +124,31 @@ impl Segments {
         }
         state.left_out = state.skipped;
         self.create_partitions(state);
-        if self.has(Mutation::WholeKnowsOfNoSegments) && state.whole.row.0.split.is_some() {
-            state.whole.row.0.segment = None;
+        if self.has(Mutation::WholeKnowsOfNoSegments) && state.rows.whole.row.0.split.is_some() {
+            state.rows.whole.row.0.segment = None;
         }
     }
 
     pub(super) fn set_checkpoint(state: &mut State) -> Option<()> {
         // Operators of a projection in partitions are refused before.
-        let whole = Some(&state.whole.row.0).filter(|row| row.split.is_none())?;
+        let whole = Some(&state.rows.whole.row.0).filter(|row| row.split.is_none())?;
         let believed = whole.position.next;
         let set =
             Transition::SetCheckpoint { believed, wanted: believed, head: Checkpoint::new(LOG.len() as u64) };
-        state.whole.row = Row(transition(whole, &set).ok()?);
+        state.rows.whole.row = Row(transition(whole, &set).ok()?);
         Some(())
     }
 
     pub(super) fn deal_out(&self, state: &mut State) {
-        let rows = state.partition_states();
-        match state.whole.row.0.dealt_out(&rows.iter().collect::<Vec<_>>(), 3, true) {
+        let rows = state.rows.of_partitions();
+        match state.rows.whole.row.0.dealt_out(&rows.iter().collect::<Vec<_>>(), 3, true) {
             DealtOut::AtOnce(whole) => {
-                state.whole.row = Row(whole);
+                state.rows.whole.row = Row(whole);
                 self.create_partitions(state);
             }
             DealtOut::AtBarrier(whole, moved) => {
-                state.whole.row = Row(whole);
-                for (stored, moved) in state.partitions.iter_mut().zip(moved) {
+                state.rows.whole.row = Row(whole);
+                for (stored, moved) in state.rows.partitions.iter_mut().zip(moved) {
                     stored.row = Row(moved);
                 }
             }

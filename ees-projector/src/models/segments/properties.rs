@@ -29,7 +29,7 @@ impl Segments {
         let mut properties = vec![
             Property::always(ONCE, Self::applies_once),
             Property::always(IN_ORDER, |_, state: &State| {
-                let version = state.whole.row.0.version;
+                let version = state.rows.whole.row.0.version;
                 let is_in_order = |applied: &Vec<(u64, u32)>| applied.is_sorted();
                 let by_version = |applied: &Vec<(u64, u32)>| applied.iter().all(|(_, by)| *by == version);
                 state.applied.iter().all(|applied| is_in_order(applied) && by_version(applied))
@@ -42,7 +42,7 @@ impl Segments {
             }),
             Property::always(NOT_SWAPPED, Self::refuses_a_swap),
             Property::always(SKIPS_KNOWN, |model: &Self, state: &State| {
-                let known = state.with_skips();
+                let known = state.rows.with_skips();
                 let is_skipped = |changeset: &u64| state.skipped & (1 << changeset) != 0;
                 (0..model.log_max)
                     .filter(is_skipped)
@@ -78,12 +78,12 @@ impl Segments {
             Some(progress) => is_passed_in(progress, changeset),
             None => changeset < row.next(),
         };
-        let Some(split) = state.whole.row.0.split else { return passed_by(&state.whole.row) };
+        let Some(split) = state.rows.whole.row.0.split else { return passed_by(&state.rows.whole.row) };
         let index = match state.is_reading_segments() && changeset < state.until {
             true => segment_of(stream(changeset), split.count),
             false => Partition::of(stream(changeset), split.count).index,
         };
-        state.partitions.get(index as usize).is_some_and(|stored| passed_by(&stored.row))
+        state.rows.partitions.get(index as usize).is_some_and(|stored| passed_by(&stored.row))
     }
 
     fn applies_once(&self, state: &State) -> bool {
@@ -107,9 +107,9 @@ impl Segments {
     }
 
     fn refuses_a_swap(&self, state: &State) -> bool {
-        let rows = state.partition_states();
+        let rows = state.rows.of_partitions();
         let whole: ProjectionState =
-            state.whole.row.0.clone().with_rebuild_of(&rows.iter().collect::<Vec<_>>());
+            state.rows.whole.row.0.clone().with_rebuild_of(&rows.iter().collect::<Vec<_>>());
         let may_swap = |force| check_swap(&whole, false, force, false).is_ok();
         let is_at_one_place = !state.is_reading_segments();
         (!may_swap(true) || is_at_one_place) && (!may_swap(false) || self.has_read_all(state))

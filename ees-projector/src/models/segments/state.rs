@@ -1,7 +1,9 @@
 //! The rows of a read model that is rebuilt, its tables, and what each worker goes on with.
 
 use crate::database::PartitionRow;
-use crate::models::row::{Asked, Place, Row, Stored};
+use crate::models::leased::{Leased, LeasedRows};
+use crate::models::place::Place;
+use crate::models::row::{Asked, Row};
 use crate::projection_state::ProjectionState;
 use crate::read_model_id::ReadModelId;
 
@@ -11,12 +13,12 @@ pub(super) enum Work {
     Nothing,
     /// The row as it has read or written it.
     Has {
-        partition: Option<(u32, u32)>,
+        place: Place,
         row: Row,
     },
     /// It has written rows, and moves its own row next (with a mutation only).
     Applied {
-        partition: Option<(u32, u32)>,
+        place: Place,
         row: Row,
         to: Box<Row>,
     },
@@ -26,8 +28,7 @@ pub(super) enum Work {
 pub(super) struct State {
     /// Where the log ends.
     pub(super) head: u64,
-    pub(super) whole: Stored,
-    pub(super) partitions: Vec<Stored>,
+    pub(super) rows: LeasedRows,
     pub(super) workers: [Work; 2],
     pub(super) asked: Option<Asked>,
     /// The rows of the read model: by stream, which changesets were applied, and by which version.
@@ -51,59 +52,27 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn places(&self) -> Vec<Place> {
-        match self.whole.row.0.split {
-            None => vec![Place::Whole],
-            Some(_) => (0..).map(Place::Partition).take(self.partitions.len()).collect(),
-        }
-    }
-
-    pub(super) fn at(&self, place: Place) -> Option<&Stored> {
-        match place {
-            Place::Whole => Some(&self.whole),
-            Place::Partition(number) => self.partitions.get(number as usize),
-        }
-    }
-
-    pub(super) fn at_mut(&mut self, place: Place) -> Option<&mut Stored> {
-        match place {
-            Place::Whole => Some(&mut self.whole),
-            Place::Partition(number) => self.partitions.get_mut(number as usize),
-        }
-    }
-
     /// The rows that have positions.
     pub(super) fn positions(&self) -> Vec<&Row> {
-        self.places().into_iter().filter_map(|place| Some(&self.at(place)?.row)).collect()
+        self.rows.positions().into_iter().map(|(_, row)| row).collect()
     }
 
     pub(super) fn is_reading_segments(&self) -> bool {
-        self.positions().iter().any(|row| row.0.segment.is_some()) || self.whole.row.0.segment.is_some()
-    }
-
-    pub(super) fn partition_states(&self) -> Vec<ProjectionState> {
-        self.partitions.iter().map(|stored| stored.row.0.clone()).collect()
+        self.positions().iter().any(|row| row.0.segment.is_some()) || self.rows.whole.row.0.segment.is_some()
     }
 
     /// The row as it is shown to readers and operators.
     pub(super) fn shown(&self) -> ProjectionState {
-        let whole = self.whole.row.0.clone();
+        let whole = self.rows.whole.row.0.clone();
         let Some(split) = whole.split else { return whole };
         let id = ReadModelId::live("p");
-        let row = |(index, stored): (u32, &Stored)| PartitionRow {
+        let row = |(index, leased): (u32, &Leased)| PartitionRow {
             id: id.with_partition(index),
             owner: None,
-            state: stored.row.0.clone(),
+            state: leased.row.0.clone(),
         };
-        let rows: Vec<_> = (0..).zip(&self.partitions).map(row).collect();
+        let rows: Vec<_> = (0..).zip(&self.rows.partitions).map(row).collect();
         whole.with_partitions(split, &rows)
-    }
-
-    /// The row of the whole with what was skipped in the partitions.
-    pub(super) fn with_skips(&self) -> ProjectionState {
-        let mut whole = self.whole.row.0.clone();
-        whole.add_skips(self.partitions.iter().flat_map(|stored| stored.row.0.skips.clone()));
-        whole
     }
 
     pub(super) fn times_applied(&self, changeset: u64) -> usize {

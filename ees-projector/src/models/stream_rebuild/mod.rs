@@ -31,7 +31,8 @@ use std::collections::BTreeSet;
 use stateright::{Model, Property};
 
 use crate::models::log::{LOG, STREAMS, stream_number};
-use crate::models::rows::{Place, Rows};
+use crate::models::place::Place;
+use crate::models::rows::Rows;
 use mutation::Mutation;
 use rebuild::Rebuild;
 use state::{Fate, State, Work};

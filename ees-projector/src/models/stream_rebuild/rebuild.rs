@@ -5,7 +5,7 @@ use ees_store::{ChangesetId, StreamId};
 use super::state::{Made, Seen, State};
 use super::{Mutation, REBUILT, StreamRebuild, changesets_of};
 use crate::models::log::{STREAMS, at, reference};
-use crate::models::rows::Place;
+use crate::models::place::Place;
 use crate::partition::Partition;
 use crate::projection_state::ProjectionState;
 use crate::worker::stream_rebuild::standing::{Became, Standing};

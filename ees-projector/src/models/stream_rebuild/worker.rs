@@ -4,8 +4,9 @@ use super::StreamRebuild;
 use super::state::{Fate, State, Work};
 use crate::models::log::{batch, stream_number};
 use crate::models::log_id;
+use crate::models::place::Place;
 use crate::models::row::Row;
-use crate::models::rows::{Place, names};
+use crate::models::rows::names;
 use crate::worker::apply::Becomes;
 
 impl StreamRebuild {
