@@ -134,9 +134,11 @@ impl<D: Database> Runner<D> {
         if self.lease.is_kept() {
             wait = wait.min(LOOK_EVERY);
         }
-        // A worker that was killed may have left a standby complete.
-        if self.older_readers.is_some() || self.is_due(state).is_some() {
+        if self.older_readers.is_some() {
             wait = wait.min(LOOK_FOR_READERS_EVERY);
+        } else if self.is_due(state).is_some() {
+            // A worker that was killed may have left it complete, or it waits for a change of the live read model.
+            wait = wait.min(LOOK_EVERY);
         }
         wait
     }
