@@ -140,7 +140,7 @@ impl Segments {
             match self.mutation {
                 Some(Mutation::GoesOnAlone) => row.split = Some(Split::into(split.count)),
                 Some(Mutation::AllReadTheFirstSegment) => {
-                    row.segment.clone_from(&state.rows.whole.row.0.segment)
+                    row.segment.clone_from(&state.rows.whole.row.0.segment);
                 }
                 Some(Mutation::ProgressKept) => {
                     let progress = before.get(number as usize).map(|stored| stored.row.0.segment.clone());
