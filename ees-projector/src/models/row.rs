@@ -5,7 +5,9 @@ use std::hash::{Hash, Hasher};
 use ees_store::{Checkpoint, Timestamp};
 
 use super::place::Place;
+use crate::database::PartitionRow;
 use crate::projection_state::{Pause, PausedBy, Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
 use crate::segment_progress::SegmentProgress;
 
 /// A row, hashed by what workers and operators move. `stateright` takes states of the same hash for one.
@@ -41,6 +43,17 @@ impl Row {
     pub(super) fn next(&self) -> u64 {
         self.0.position.next.get()
     }
+}
+
+/// The rows of a read model's partitions, in order, as a database returns them.
+pub(super) fn partition_rows<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<PartitionRow> {
+    let id = ReadModelId::live("balances");
+    let row = |(index, row): (u32, &Row)| PartitionRow {
+        id: id.with_partition(index),
+        owner: None,
+        state: row.0.clone(),
+    };
+    (0..).zip(rows).map(row).collect()
 }
 
 /// A skip that an operator has decided on.

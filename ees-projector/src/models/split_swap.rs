@@ -3,8 +3,8 @@
 //! **What is modelled.** The live read model and the standby, each with a row of the whole and rows of its partitions,
 //! and tables that say what was applied of each stream. Workers, each of which has read a row of either and goes on with it
 //! whenever it likes, or never. Operators deal the streams of the live one out anew, and rebuild it in place by several
-//! workers. The standby takes the number of partitions that the live one has or will have. Whoever swaps reads the rows of
-//! the live one, and exchanges later, as on a database that compares only when a transaction is committed.
+//! workers. The standby takes the number of partitions that the live one has or will have. A swap reads the rows of the
+//! live one, and exchanges later, as on a database that compares only when a transaction is committed.
 //!
 //! **What is the product's own**: what the standby must have reached (`Rows::ends`), whether it may replace the live one
 //! (`Rows::may_replace`), the rows after a swap (`Rows::exchanged`), how streams are dealt out and joined, what a worker
@@ -23,12 +23,10 @@ use stateright::{Model, Property};
 
 use super::log::{STREAMS, batch, stream_number};
 use super::place::Place;
-use super::row::Row;
+use super::row::{Row, partition_rows};
 use super::rows::Rows;
-use crate::database::PartitionRow;
 use crate::partition::Split;
 use crate::projection_state::{Position, ProjectionState};
-use crate::read_model_id::ReadModelId;
 use crate::standby::SideBySide;
 use crate::worker::side_by_side::rows::Rows as RowsOfModel;
 use crate::worker::side_by_side::swap::{Exchanged, RowsAfter};
@@ -180,13 +178,7 @@ impl Slot {
 
 /// The rows as the product has them.
 fn read(rows: &Rows) -> RowsOfModel {
-    let id = ReadModelId::live("balances");
-    let row = |(index, row): (u32, &Row)| PartitionRow {
-        id: id.with_partition(index),
-        owner: None,
-        state: row.0.clone(),
-    };
-    RowsOfModel { whole: rows.whole.0.clone(), partitions: (0..).zip(&rows.partitions).map(row).collect() }
+    RowsOfModel { whole: rows.whole.0.clone(), partitions: partition_rows(&rows.partitions) }
 }
 
 fn positions(rows: &Rows) -> Vec<Position> {

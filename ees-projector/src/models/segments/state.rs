@@ -1,11 +1,9 @@
 //! The rows of a read model that is rebuilt, its tables, and what each worker goes on with.
 
-use crate::database::PartitionRow;
-use crate::models::leased::{Leased, LeasedRows};
+use crate::models::leased::LeasedRows;
 use crate::models::place::Place;
-use crate::models::row::{Asked, Row};
+use crate::models::row::{Asked, Row, partition_rows};
 use crate::projection_state::ProjectionState;
-use crate::read_model_id::ReadModelId;
 
 /// What a worker goes on with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,13 +63,7 @@ impl State {
     pub(super) fn shown(&self) -> ProjectionState {
         let whole = self.rows.whole.row.0.clone();
         let Some(split) = whole.split else { return whole };
-        let id = ReadModelId::live("p");
-        let row = |(index, leased): (u32, &Leased)| PartitionRow {
-            id: id.with_partition(index),
-            owner: None,
-            state: leased.row.0.clone(),
-        };
-        let rows: Vec<_> = (0..).zip(&self.rows.partitions).map(row).collect();
+        let rows = partition_rows(self.rows.partitions.iter().map(|leased| &leased.row));
         whole.with_partitions(split, &rows)
     }
 

@@ -4,13 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::rebuild::Rebuild;
 use super::{REBUILT, changesets_of};
-use crate::database::PartitionRow;
 use crate::models::log::{LOG, reference};
 use crate::models::place::Place;
-use crate::models::row::Row;
+use crate::models::row::{Row, partition_rows};
 use crate::models::rows::Rows;
-use crate::partition::Partition;
-use crate::read_model_id::ReadModelId;
 use crate::worker::stream_rebuild::standing::Standing;
 
 /// What is not in the log, and in a row that somebody has changed by hand.
@@ -106,18 +103,11 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn standing(&self) -> Standing {
-        let count = self.partitions.len() as u32;
-        let id = ReadModelId::live("balances");
-        let row = |(index, row): (u32, &Row)| PartitionRow {
-            id: id.of_partition(Partition { index, count }),
-            owner: None,
-            state: row.0.clone(),
-        };
         let first = |parked: &BTreeSet<u64>| parked.first().map(|first| reference(*first));
         let parked = self.parked.iter().filter_map(first);
         Standing {
             state: self.whole.0.clone(),
-            partitions: (0..).zip(&self.partitions).map(row).collect(),
+            partitions: partition_rows(&self.partitions),
             parked: parked.map(|first| (first.stream_id, first.changeset_id)).collect::<HashMap<_, _>>(),
         }
     }
