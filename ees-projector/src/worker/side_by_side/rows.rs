@@ -44,10 +44,7 @@ impl Rows {
 
     /// Returns the checkpoint that each partition reads next, or that the whole does.
     pub(crate) fn positions(&self) -> Vec<Checkpoint> {
-        if self.whole.split.is_none() {
-            return vec![self.whole.position.next];
-        }
-        self.partitions.iter().map(|row| row.state.position.next).collect()
+        self.all().map(|(_, row)| row.position.next).collect()
     }
 
     /// Returns the lowest position.
